@@ -1,0 +1,86 @@
+"""How much memory a run needs, has, and took."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import psutil
+
+FLOAT = 4  # bytes of a float32
+DEFAULT_LIMIT_MB = 2000
+
+
+def limit_bytes() -> float:
+    """How much one lookup may ask for: ``CFCORE_MEMORY_LIMIT_MB`` (default 2000), and never more than is free now."""
+    wanted = os.environ.get("CFCORE_MEMORY_LIMIT_MB", str(DEFAULT_LIMIT_MB))
+    try:
+        limit = float(wanted) * 1e6
+    except ValueError:
+        raise ValueError(f"CFCORE_MEMORY_LIMIT_MB must be a number of megabytes, not {wanted!r}") from None
+    return min(limit, psutil.virtual_memory().available)
+
+
+def lookup_bytes(lookup: str, n: int, n_users: int, n_items: int) -> int:
+    """The bytes that the data of a lookup takes for ``n`` ratings, before any gradient.
+
+    ``onehot``: an (n, U) and an (n, M) matrix of float32. ``sparse``: for each of the 2n ones two indices and a value.
+    ``index``: two indices a rating. ``matrix``: ratings, mask, predictions, errors and a gradient, each (U, M).
+    """
+    match lookup:
+        case "onehot":
+            return n * (n_users + n_items) * FLOAT
+        case "sparse":
+            return n * 2 * (8 + 8 + FLOAT)
+        case "matrix":
+            return 5 * n_users * n_items * FLOAT
+        case _:
+            return n * 2 * 8
+
+
+def check_lookup(lookup: str, n: int, n_users: int, n_items: int) -> None:
+    """Refuse a lookup whose data would not fit.
+
+    Raises:
+        ValueError: it needs more than :func:`limit_bytes`; the sentence holds the bytes, and what to choose instead.
+    """
+    needs = lookup_bytes(lookup, n, n_users, n_items)
+    limit = limit_bytes()
+    if needs > limit:
+        raise ValueError(
+            f"the {lookup} lookup would need {needs:,} bytes ({needs / 1e9:.1f} GB) for {n:,} ratings of "
+            f"{n_users:,} users and {n_items:,} movies; the limit is {limit / 1e9:.1f} GB. "
+            "Choose the index lookup: it computes the same and needs a few megabytes"
+        )
+
+
+class PeakMemory:
+    """Samples this process's resident memory while a block runs; ``mb`` is the highest seen, in 10^6 bytes.
+
+    The system's own high-water mark would not do: it never falls, so a long-lived worker would report the
+    peak of an earlier run.
+    """
+
+    def __init__(self, every_seconds: float = 0.01) -> None:
+        self.mb = 0.0
+        self._every = every_seconds
+        self._process = psutil.Process()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="peak-memory", daemon=True)
+
+    def __enter__(self) -> PeakMemory:
+        self._look()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+        self._look()
+
+    def _watch(self) -> None:
+        while not self._done.wait(self._every):
+            self._look()
+
+    def _look(self) -> None:
+        self.mb = max(self.mb, self._process.memory_info().rss / 1e6)

@@ -1,0 +1,211 @@
+"""The seam between approaches and everything else: the types that cross it, and the bookkeeping of one run.
+
+An approach is one file with one function,
+
+    train(split, config, on_epoch, on_batch) -> Model
+
+that calls ``on_epoch`` after every epoch and ``on_batch`` with the loss of every step. Both may raise
+:class:`StopTraining`; the approach then returns the model as it stands. It is a callback, not a generator, because
+fastai's ``fit_one_cycle`` owns its own loop.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from cfcore.config import RunConfig
+from cfcore.models import Model
+from cfcore.ratings import Split
+
+SNAPSHOT_LIMIT = 32 * 2**20  # bytes: per-epoch movie factors kept for one run
+
+
+class StopTraining(Exception):
+    """Raised out of ``on_epoch`` or ``on_batch`` to end a run early and keep what it has learned."""
+
+
+class Diverged(StopTraining):
+    """The loss became NaN or infinite."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class EpochResult:
+    """What one epoch did.
+
+    ``epoch`` counts from 1; ``train_loss`` is the mean squared error over the training rows as the epoch met them,
+    ``valid_loss`` the one over the validation rows at its end; ``seconds`` is how long this epoch took,
+    validation included; ``learning_rate`` the last one used; ``item_factors`` (M, k) the movie factors at its end, a
+    view into the living weights: copy it to keep it.
+    """
+
+    epoch: int
+    train_loss: float
+    valid_loss: float
+    seconds: float
+    learning_rate: float | None = None
+    item_factors: np.ndarray | None = None
+
+
+OnEpoch = Callable[[EpochResult], None]
+OnBatch = Callable[[float], None]
+
+
+class Approach(Protocol):
+    """The module of an approach."""
+
+    def train(self, split: Split, config: RunConfig, on_epoch: OnEpoch, on_batch: OnBatch) -> Model: ...
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Snapshots:
+    """Movie factors as they were: ``factors`` (s, m, k) float16 after ``epochs`` (s,), of movies ``item_idx`` (m,)."""
+
+    epochs: np.ndarray
+    item_idx: np.ndarray
+    factors: np.ndarray
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Metrics:
+    """Errors on the validation rows, in stars (``valid_mse`` in stars squared); ``None`` where they are not finite."""
+
+    valid_mse: float | None
+    valid_rmse: float | None
+    valid_mae: float | None
+    baseline_mean_rmse: float
+    baseline_mean_mae: float
+    baseline_bias_rmse: float
+    baseline_bias_mae: float
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Trained:
+    """The outcome of a run.
+
+    ``status`` is ``done``, ``stopped`` or ``diverged`` and ``message`` says why in a sentence. ``item_factors``
+    (M, k) and ``user_factors`` (U, k) hold NaN in the rows that no training rating ever touched, and so do the biases;
+    ``valid_predictions`` (n_valid,) float32 go with ``split.valid``. ``model`` predicts any pair.
+    """
+
+    status: str
+    message: str
+    history: tuple[EpochResult, ...]
+    metrics: Metrics
+    fit_seconds: float
+    peak_memory_mb: float
+    model: Model
+    user_factors: np.ndarray
+    item_factors: np.ndarray
+    user_bias: np.ndarray | None
+    item_bias: np.ndarray | None
+    valid_predictions: np.ndarray
+    snapshots: Snapshots
+
+
+class Recorder:
+    """Keeps the history and the snapshots of one run, passes epochs on, and ends the run when its loss diverges."""
+
+    def __init__(self, split: Split, config: RunConfig, on_epoch: OnEpoch, on_batch: OnBatch) -> None:
+        self.history: list[EpochResult] = []
+        self.stopped: StopTraining | None = None
+        self._split, self._config = split, config
+        self._on_epoch, self._on_batch = on_epoch, on_batch
+        self._snapshots: list[tuple[int, np.ndarray]] = []
+        self._stride = 1
+        self._item_idx: np.ndarray | None = None
+
+    def on_batch(self, loss: float) -> None:
+        """Take the loss of one step.
+
+        Raises:
+            StopTraining: the loss is not finite, or the caller wants to stop.
+        """
+        self._check(loss)
+        self._or_stop(self._on_batch, loss)
+
+    def on_epoch(self, result: EpochResult) -> None:
+        """Take one finished epoch.
+
+        Raises:
+            StopTraining: a loss is not finite, or the caller wants to stop.
+        """
+        self._check(result.train_loss, result.valid_loss)
+        self.history.append(result)
+        if result.item_factors is not None and result.item_factors.size:
+            self._keep(result.epoch, result.item_factors)
+        self._or_stop(self._on_epoch, result)
+
+    def outcome(self) -> tuple[str, str]:
+        """``status`` and ``message`` of the run, once the approach has returned."""
+        if self.stopped is None:
+            return "done", ""
+        if isinstance(self.stopped, Diverged):
+            return "diverged", str(self.stopped)
+        return "stopped", f"Stopped after {len(self.history)} of {self._config.epochs or 1} epochs."
+
+    def snapshots(self) -> Snapshots:
+        epochs = np.array([epoch for epoch, _ in self._snapshots], dtype=np.int32)
+        item_idx = np.zeros(0, dtype=np.int64) if self._item_idx is None else self._item_idx
+        kept = [factors for _, factors in self._snapshots]
+        factors = np.stack(kept) if kept else np.zeros((0, 0, 0), dtype=np.float16)
+        return Snapshots(epochs=epochs, item_idx=item_idx, factors=factors)
+
+    def _check(self, *losses: float) -> None:
+        if not all(math.isfinite(loss) for loss in losses):
+            self.stopped = Diverged(_diverged(self._config, len(self.history) + 1))
+            raise self.stopped
+
+    def _or_stop(self, callback: Callable, value: object) -> None:
+        try:
+            callback(value)
+        except StopTraining as stop:
+            self.stopped = stop
+            raise
+
+    def _keep(self, epoch: int, factors: np.ndarray) -> None:
+        """Keep this epoch's factors; when the limit is near, drop every second one and go on at twice the stride."""
+        if self._item_idx is None:
+            self._item_idx = self._best_known(factors.shape[1])
+        if (epoch - 1) % self._stride:
+            return
+        with np.errstate(over="ignore"):  # beyond float16's 65,504: only a run that is about to diverge
+            snapshot = factors[self._item_idx].astype(np.float16)
+        self._snapshots.append((epoch, snapshot))
+        if len(self._snapshots) * snapshot.nbytes > SNAPSHOT_LIMIT and len(self._snapshots) > 1:
+            self._snapshots = self._snapshots[::2]
+            self._stride *= 2
+
+    def _best_known(self, n_factors: int) -> np.ndarray:
+        """The trained films, best known first where not all fit, in the order of their indices."""
+        counts = np.bincount(self._split.ratings.item_idx[self._split.train], minlength=self._split.ratings.n_items)
+        room = max(1, SNAPSHOT_LIMIT // (2 * 8 * n_factors))  # at least 8 epochs of float16
+        best = np.argsort(-counts, kind="stable")[: min(room, int((counts > 0).sum()))]
+        return np.sort(best)
+
+
+def _diverged(config: RunConfig, epoch: int) -> str:
+    sentence = f"The loss stopped being a number in epoch {epoch}"
+    if config.learning_rate is None:
+        return f"{sentence}."
+    return (
+        f"{sentence}: a learning rate of {config.learning_rate:g} is too high here. "
+        f"Try {config.learning_rate / 10:.2g}."
+    )
+
+
+class Stopwatch:
+    """Seconds between two calls of :meth:`lap`."""
+
+    def __init__(self) -> None:
+        self._last = time.perf_counter()
+
+    def lap(self) -> float:
+        now = time.perf_counter()
+        seconds, self._last = now - self._last, now
+        return seconds
