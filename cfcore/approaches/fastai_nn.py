@@ -1,0 +1,69 @@
+"""fastai's neural network for collaborative filtering, built by ``collab_learner(use_nn=True)``.
+
+    x = [p_u ; q_m]                                  embedding sizes by fastai's rule, min(600, 1.6 n^0.56)
+    x = batchnorm(relu(W x + b))                     once for each hidden layer
+    r = low + (high - low) * sigmoid(w . x + c)
+
+User and movie may have embeddings of different sizes here, for nothing is multiplied row by row: the layers mix them.
+
+Source: fastai's ``collab.py``, ``EmbeddingNN``, and ``tabular/model.py``, ``TabularModel``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from fastai.collab import collab_learner
+from torch import nn
+
+from cfcore.approaches.embedding_net import array
+from cfcore.approaches.fastai_parts import embedding_rows, fit, make_loaders
+from cfcore.approaches.seeds import seeded
+from cfcore.config import RunConfig
+from cfcore.models import NetModel
+from cfcore.ratings import Split
+from cfcore.training import OnBatch, OnEpoch
+
+
+def train(split: Split, config: RunConfig, on_epoch: OnEpoch, on_batch: OnBatch) -> NetModel:
+    size = config.embedding_size  # None leaves it to fastai's rule; n_factors would only set a layer's width
+    emb_szs = None if size is None else {"user": size, "movie": size}
+    with seeded(config.seed):
+        dls = make_loaders(split, config.batch_size)
+        learn = collab_learner(dls, use_nn=True, emb_szs=emb_szs, layers=list(config.layers), y_range=config.y_range)
+        users, movies = learn.model.embeds
+
+        user_rows = embedding_rows(dls, "user", split.ratings.n_users)
+        movie_rows = embedding_rows(dls, "movie", split.ratings.n_items)
+        fit(learn, config, movie_rows, movies, on_epoch, on_batch)  # learn.fit_one_cycle(epochs, lr, wd=wd)
+    weights, biases = fold_batchnorm(learn.model.layers)
+    return NetModel(
+        user_inputs=array(users.weight)[user_rows],
+        item_inputs=array(movies.weight)[movie_rows],
+        weights=weights,
+        biases=biases,
+        n_factors=(users.embedding_dim, movies.embedding_dim),
+        y_range=config.y_range,
+    )
+
+
+def fold_batchnorm(layers: nn.Module) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+    """Weights (in, out) and biases (out,) of the linear layers, with each batch norm folded into the layer after it.
+
+    When it only predicts, a batch norm is x * scale + shift, and W (x * scale + shift) + b is again linear in x.
+    """
+    weights, biases = [], []
+    scale: np.ndarray | float = 1.0
+    shift: np.ndarray | None = None
+    for layer in layers.modules():
+        if isinstance(layer, nn.Linear):
+            weight = array(layer.weight).T  # (in, out)
+            bias = np.zeros(weight.shape[1], np.float32) if layer.bias is None else array(layer.bias)
+            if shift is not None:
+                bias = bias + shift @ weight
+            weights.append(weight * np.reshape(scale, (-1, 1)))
+            biases.append(bias)
+        elif isinstance(layer, nn.BatchNorm1d):
+            norm = {name: array(values) for name, values in layer.state_dict().items()}
+            scale = norm["weight"] / np.sqrt(norm["running_var"] + layer.eps)
+            shift = norm["bias"] - norm["running_mean"] * scale
+    return tuple(weights), tuple(biases)

@@ -1,0 +1,136 @@
+"""What the three fastai lessons share: our split as data loaders, a report after each epoch, a fit that can stop.
+
+The stock loaders have two traps. Their training loader draws rows *with replacement*, so that an epoch misses about a
+third of the ratings, and it drops the last, incomplete batch. Ours gives every training row exactly once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import pandas as pd
+import torch
+from fastai.callback.core import Callback, CancelFitException
+from fastai.callback.schedule import Learner  # the schedule module adds fit_one_cycle to Learner
+from fastai.collab import TabularCollab
+from fastai.data.core import DataLoaders
+from fastai.tabular.core import Categorify, ReadTabBatch, TabDataLoader
+from torch import Tensor
+
+from cfcore.config import RunConfig
+from cfcore.ratings import Split
+from cfcore.training import EpochResult, OnBatch, OnEpoch, StopTraining, Stopwatch
+
+# fastai fills in a callback's learner and its own re-exports at run time, where pyright does not see them.
+# pyright: reportOptionalMemberAccess=false, reportAttributeAccessIssue=false, reportArgumentType=false
+
+VALID_BATCH = 8192  # nothing is learned from validation rows, so larger batches only save time
+
+
+class TensorBatch(ReadTabBatch):
+    """Leaves a batch of tensors as it is; decodes it, for ``show_batch``, as fastai does."""
+
+    def encodes(self, batch):
+        return batch
+
+
+class RatingsLoader(TabDataLoader):
+    """A fastai loader that slices batches out of index tensors: every row once an epoch, none dropped.
+
+    Half of a stock epoch goes into cutting batches out of a DataFrame. The last rows are spread over all batches
+    rather than left in a short one, because batch normalization fails on a batch of one.
+    """
+
+    def __init__(self, dataset, after_batch=None, **kwargs) -> None:
+        super().__init__(dataset, after_batch=[TensorBatch(dataset)], **kwargs)
+        self.x = torch.tensor(dataset.cats.to_numpy(dtype=np.int64))  # (n, 2): user, movie
+        self.y = torch.tensor(dataset.ys.to_numpy(dtype=np.float32))  # (n, 1), or (n, 0) without ratings
+
+    def get_idxs(self) -> Tensor:
+        return torch.randperm(self.n) if self.shuffle else torch.arange(self.n)
+
+    def sample(self) -> Iterable[Tensor]:
+        order = self.get_idxs()
+        return order.tensor_split(math.ceil(self.n / self.bs)) if len(order) else ()
+
+    def create_batches(self, samps: Iterable[Tensor]) -> Iterator[tuple[Tensor, ...]]:
+        return (self.create_batch(rows) for rows in samps)
+
+    def create_batch(self, b) -> tuple[Tensor, ...]:
+        return (self.x[b], self.y[b]) if self.y.shape[1] else (self.x[b],)
+
+
+def make_loaders(split: Split, batch_size: int) -> DataLoaders:
+    """Our split, not a fresh one, as the loaders that ``Learner`` and ``collab_learner`` expect."""
+    rows = np.concatenate([split.train, split.valid])
+    users, movies, ratings = split.part(rows)
+    n_train, n = len(split.train), len(rows)
+    table = TabularCollab(
+        pd.DataFrame({"user": users, "movie": movies, "rating": ratings}),
+        procs=[Categorify],
+        cat_names=["user", "movie"],
+        y_names=["rating"],
+        splits=[list(range(n_train)), list(range(n_train, n))],
+        reduce_memory=False,
+    )
+    return table.dataloaders(
+        bs=batch_size, val_bs=VALID_BATCH, dl_type=RatingsLoader, drop_last=False, device=torch.device("cpu")
+    )
+
+
+def embedding_rows(loaders: DataLoaders, column: str, n: int) -> np.ndarray:
+    """The embedding row of each of our ``n`` indices; row 0 is fastai's ``#na#``, for what training never saw."""
+    rows = np.zeros(n, dtype=np.int64)
+    known = np.array(list(loaders.classes[column])[1:], dtype=np.int64)
+    rows[known] = np.arange(1, len(known) + 1)
+    return rows
+
+
+def fit(learner: Learner, config: RunConfig, movie_rows: np.ndarray, movies, on_epoch: OnEpoch, on_batch: OnBatch):
+    """``fit_one_cycle``, reporting the factors of the embedding ``movies`` in the order of our indices."""
+    report = Report(on_epoch, on_batch, movies, movie_rows)
+    with learner.no_bar(), learner.no_logging():
+        learner.fit_one_cycle(config.epochs, config.learning_rate, wd=config.weight_decay, cbs=report)
+
+
+class Report(Callback):
+    """Hands each epoch's true mean losses to ``on_epoch``: fastai's own Recorder smooths the training loss."""
+
+    def __init__(self, on_epoch: OnEpoch, on_batch: OnBatch, movies, movie_rows: np.ndarray) -> None:
+        super().__init__()
+        self.on_epoch, self.on_batch = on_epoch, on_batch
+        self.movies, self.movie_rows = movies, movie_rows
+        self.watch = Stopwatch()
+
+    def before_fit(self) -> None:
+        self.watch.lap()
+
+    def before_epoch(self) -> None:
+        self.sums = {True: 0.0, False: 0.0}  # training?: sum of squared errors
+        self.rows = {True: 0, False: 0}
+
+    def after_loss(self) -> None:
+        loss, n = self.learn.loss.item(), len(self.learn.yb[0])
+        self.sums[self.training] += loss * n
+        self.rows[self.training] += n
+        if self.training:
+            self._or_cancel(self.on_batch, loss)
+
+    def after_epoch(self) -> None:
+        result = EpochResult(
+            epoch=self.learn.epoch + 1,
+            train_loss=self.sums[True] / self.rows[True],
+            valid_loss=self.sums[False] / self.rows[False],
+            seconds=self.watch.lap(),
+            learning_rate=self.learn.opt.hypers[-1]["lr"],
+            item_factors=self.movies.weight.detach().numpy()[self.movie_rows],
+        )
+        self._or_cancel(self.on_epoch, result)
+
+    def _or_cancel(self, callback, value) -> None:
+        try:
+            callback(value)
+        except StopTraining as stop:  # fastai ends a fit in its own words; the learner keeps its weights
+            raise CancelFitException from stop

@@ -1,0 +1,373 @@
+"""What each approach is, which settings it has, and the article's values for them.
+
+Nothing here needs torch: pages, the command line and the tests read this table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from cfcore.config import LOOKUPS, RunConfig, SplitConfig
+
+ARTICLE_SCALE = (1.0, 5.0)  # MovieLens 100k: the presets' y_range are meant for these stars
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """One setting: how to show it, and the values it may take.
+
+    ``kind`` is ``int``, ``float``, ``choice``, ``layers`` (whole numbers) or ``range`` (two numbers). ``log`` asks for
+    a logarithmic scale; ``optional`` allows leaving it to the approach, which ``when_left_out`` describes.
+    """
+
+    name: str
+    label: str
+    help: str
+    kind: str
+    minimum: float = 0
+    maximum: float = 0
+    log: bool = False
+    choices: tuple[str, ...] = ()
+    optional: bool = False
+    when_left_out: str = ""
+
+    def check(self, value: Any) -> None:
+        """Raises ``ValueError``, with the allowed values, when ``value`` is not one of them."""
+        if self.kind == "choice":
+            if value not in self.choices:
+                raise ValueError(f"{self.name} must be one of {', '.join(self.choices)}, not {value!r}")
+            return
+        values = value if self.kind in ("layers", "range") else (value,)
+        if self.kind == "layers" and not 1 <= len(values) <= 4:
+            raise ValueError(f"{self.name} takes one to four sizes such as 100, 50, not {len(values)}")
+        for number in values:
+            if not self.minimum <= number <= self.maximum:
+                raise ValueError(f"{self.name} must be from {self.minimum:g} to {self.maximum:g}, not {number:g}")
+
+
+FIELDS: Mapping[str, Setting] = {
+    setting.name: setting
+    for setting in (
+        Setting(
+            name="learning_rate",
+            label="Learning rate",
+            help="How far each step moves the weights against the gradient. "
+            "Too small: nothing happens. Too large: the loss explodes.",
+            kind="float",
+            minimum=1e-5,
+            maximum=1.0,
+            log=True,
+        ),
+        Setting(
+            name="epochs",
+            label="Epochs",
+            help="How many times the training ratings are gone through.",
+            kind="int",
+            minimum=1,
+            maximum=500,
+        ),
+        Setting(
+            name="embedding_size",
+            label="Embedding size",
+            help="How many latent factors describe each user and each movie. More can say more, and overfits sooner.",
+            kind="int",
+            minimum=1,
+            maximum=300,
+        ),
+        Setting(
+            name="batch_size",
+            label="Batch size",
+            help="How many ratings make one gradient step. Small batches take many steps an epoch.",
+            kind="int",
+            minimum=16,
+            maximum=65_536,
+            log=True,
+        ),
+        Setting(
+            name="weight_decay",
+            label="Weight decay",
+            help="Pulls every weight towards zero at each step: it costs training loss and can save validation loss.",
+            kind="float",
+            minimum=0.0,
+            maximum=1.0,
+        ),
+        Setting(
+            name="hidden_size",
+            label="Hidden units",
+            help="The width of the hidden layer between the embeddings and the prediction.",
+            kind="int",
+            minimum=1,
+            maximum=1000,
+        ),
+        Setting(
+            name="layers",
+            label="Hidden layers",
+            help="The widths of the hidden layers, first to last, such as 100, 50.",
+            kind="layers",
+            minimum=1,
+            maximum=1000,
+        ),
+        Setting(
+            name="y_range",
+            label="Rating range",
+            help="A sigmoid squeezes every prediction between these two numbers.",
+            kind="range",
+            minimum=-10_000,
+            maximum=10_000,
+        ),
+        Setting(
+            name="lookup",
+            label="Lookup",
+            help="How rows of the factor matrices are selected. All four compute the same, at very different cost.",
+            kind="choice",
+            choices=LOOKUPS,
+        ),
+        Setting(
+            name="seed",
+            label="Seed",
+            help="Where the random numbers start. The same seed on the same machine gives the same run.",
+            kind="int",
+            minimum=0,
+            maximum=2**32 - 1,
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApproachInfo:
+    """One approach: its names, its file, its settings, and the article's preset for configuration and split."""
+
+    key: str
+    title: str
+    summary: str
+    module: str
+    preset: RunConfig
+    preset_split: SplitConfig
+    settings: Mapping[str, Setting]
+    teaches: str = ""
+
+    @property
+    def source(self) -> Path:
+        """The lesson file itself, to be shown as text: importing it would import torch."""
+        return Path(__file__).with_name(f"{self.module}.py")
+
+    def check(self, config: RunConfig) -> None:
+        """Raises ``ValueError`` when ``config`` has a setting too many, one too few, or one out of range."""
+        for field in fields(config):
+            value = getattr(config, field.name)
+            if field.name == "approach":
+                continue
+            setting = self.settings.get(field.name)
+            if setting is None:
+                if value is not None:
+                    raise ValueError(_no_such_setting(self, field.name))
+            elif value is not None:
+                setting.check(value)
+            elif not setting.optional:
+                raise ValueError(f"{self.key} needs a value for {field.name}")
+
+
+def _settings(*names: str, **changes: dict[str, Any]) -> dict[str, Setting]:
+    return {name: replace(FIELDS[name], **changes.get(name, {})) for name in names}
+
+
+def _info(
+    key: str, *, split: SplitConfig, settings: dict[str, Setting], preset: dict[str, Any], **words: str
+) -> ApproachInfo:
+    return ApproachInfo(
+        key=key,
+        module=words.pop("module", key),
+        preset=RunConfig(approach=key, **preset),
+        preset_split=split,
+        settings=settings,
+        **words,
+    )
+
+
+_RANDOM = SplitConfig.of("random")
+
+APPROACHES: Mapping[str, ApproachInfo] = {
+    info.key: info
+    for info in (
+        _info(
+            "scratch",
+            title="From scratch",
+            summary="Two factor matrices, one-hot rows, and gradient descent written out by hand.",
+            teaches="A one-hot row times a matrix selects a row of it: the whole model is a lookup and a dot product.",
+            split=_RANDOM,
+            settings=_settings(
+                "learning_rate",
+                "epochs",
+                "embedding_size",
+                "lookup",
+                "seed",
+                learning_rate={"minimum": 1e-3, "maximum": 1e4},
+            ),
+            preset={"learning_rate": 1.5, "epochs": 50, "embedding_size": 50, "lookup": "index", "seed": 42},
+        ),
+        _info(
+            "pytorch",
+            title="PyTorch",
+            summary="The lookup becomes nn.Embedding, with a small neural network on top, and Adam takes the steps.",
+            teaches="nn.Embedding is the lookup, nn.Module keeps the weights, and an optimizer takes the steps.",
+            split=SplitConfig.of("first10"),
+            settings=_settings("learning_rate", "epochs", "embedding_size", "hidden_size", "weight_decay", "seed"),
+            preset={
+                "learning_rate": 1e-3,
+                "epochs": 50,
+                "embedding_size": 10,
+                "hidden_size": 50,
+                "weight_decay": 1e-3,
+                "seed": 42,
+            },
+        ),
+        _info(
+            "fastai_custom",
+            title="fastai, our model",
+            summary="The PyTorch model in a fastai Learner: minibatches and the one-cycle schedule come for free.",
+            teaches="A Learner is the training loop: data loaders, loss, schedule and metrics around any nn.Module.",
+            split=_RANDOM,
+            settings=_settings(
+                "learning_rate",
+                "epochs",
+                "embedding_size",
+                "hidden_size",
+                "weight_decay",
+                "batch_size",
+                "seed",
+                epochs={"maximum": 100},
+            ),
+            preset={
+                "learning_rate": 5e-3,
+                "epochs": 10,
+                "embedding_size": 50,
+                "hidden_size": 50,
+                "weight_decay": 0.5,
+                "batch_size": 64,
+                "seed": 42,
+            },
+        ),
+        _info(
+            "fastai_nn",
+            title="fastai, neural net",
+            summary="collab_learner builds the net: embeddings, hidden layers, and a sigmoid into the rating range.",
+            teaches="One line builds it all; fastai chooses the embedding sizes from the number of users and movies.",
+            split=_RANDOM,
+            settings=_settings(
+                "learning_rate",
+                "epochs",
+                "embedding_size",
+                "layers",
+                "weight_decay",
+                "batch_size",
+                "y_range",
+                "seed",
+                epochs={"maximum": 100},
+                embedding_size={"optional": True, "when_left_out": "fastai's rule: min(600, 1.6 n^0.56)"},
+            ),
+            preset={
+                "learning_rate": 1e-3,
+                "epochs": 5,
+                "embedding_size": None,
+                "layers": (100, 50),
+                "weight_decay": 0.1,
+                "batch_size": 64,
+                "y_range": (0.5, 5.5),
+                "seed": 42,
+            },
+        ),
+        _info(
+            "fastai_dot",
+            title="fastai, dot product",
+            summary="collab_learner's default: dot product plus user and movie bias, squeezed into the rating range.",
+            teaches="A bias for every user and movie, and a dot product for what is left: few weights, a strong model.",
+            split=_RANDOM,
+            settings=_settings(
+                "learning_rate",
+                "epochs",
+                "embedding_size",
+                "weight_decay",
+                "batch_size",
+                "y_range",
+                "seed",
+                epochs={"maximum": 100},
+            ),
+            preset={
+                "learning_rate": 5e-3,
+                "epochs": 5,
+                "embedding_size": 50,
+                "weight_decay": 0.01,
+                "batch_size": 64,
+                "y_range": (1.0, 5.0),
+                "seed": 42,
+            },
+        ),
+        _info(
+            "global_mean",
+            module="baseline",
+            title="Global mean",
+            summary="Predicts the mean training rating for everybody and everything.",
+            teaches="Whoever does not beat this has learned nothing.",
+            split=_RANDOM,
+            settings={},
+            preset={},
+        ),
+        _info(
+            "bias",
+            module="baseline",
+            title="User + movie bias",
+            summary="The mean, plus how generous the user is, plus how well liked the movie is.",
+            teaches="Most of what can be predicted is not taste: some movies are better, some people are kinder.",
+            split=_RANDOM,
+            settings={},
+            preset={},
+        ),
+    )
+}
+
+BASELINES = ("global_mean", "bias")
+
+
+def describe(key: str) -> ApproachInfo:
+    """The entry of an approach.
+
+    Raises:
+        ValueError: there is no such approach.
+    """
+    if key not in APPROACHES:
+        raise ValueError(f"unknown approach {key!r}; choose from {', '.join(APPROACHES)}")
+    return APPROACHES[key]
+
+
+def make_config(key: str, *, scale: tuple[float, float] = ARTICLE_SCALE, **settings: Any) -> RunConfig:
+    """A configuration of approach ``key``: the article's values, with ``settings`` in their place where given.
+
+    The presets' ``y_range`` are meant for one to five stars; on another rating ``scale`` they move with its ends.
+
+    Raises:
+        ValueError: the approach is unknown, has no such setting, or the value is out of range.
+    """
+    info = describe(key)
+    for name in settings:
+        if name not in info.settings:
+            raise ValueError(_no_such_setting(info, name))
+    preset = info.preset
+    if preset.y_range is not None:
+        low, high = (end + shift for end, shift in zip(preset.y_range, _shift(scale), strict=True))
+        preset = replace(preset, y_range=(low, high))
+    config = replace(preset, **settings)
+    info.check(config)
+    return config
+
+
+def _shift(scale: tuple[float, float]) -> tuple[float, float]:
+    return scale[0] - ARTICLE_SCALE[0], scale[1] - ARTICLE_SCALE[1]
+
+
+def _no_such_setting(info: ApproachInfo, name: str) -> str:
+    known = ", ".join(info.settings) or "none"
+    return f"{info.key} has no setting {name!r}; its settings are: {known}"

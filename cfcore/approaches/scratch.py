@@ -1,0 +1,132 @@
+"""Collaborative filtering from scratch: two matrices, a product, and gradient descent by hand.
+
+Every user has a row of k numbers in U, every movie a row of k numbers in V. Nobody says what the numbers mean: they
+are the latent factors, and training finds them. The predicted rating is the dot product of the two rows,
+
+    r(u, m) = sum over k of U[u, k] * V[m, k],
+
+the loss is the mean squared error over the n training ratings, and one step of gradient descent is
+
+    U <- U - lr * dL/dU        V <- V - lr * dL/dV.
+
+How do we get "the row of user u" by algebra alone? Write u as a one-hot vector: all zeros, with a one in place u.
+One-hot times matrix is then exactly row u of the matrix, so selecting rows is a matrix product, and whatever can
+differentiate a product can train an embedding. The four lookups below compute the same losses at very different cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cfcore.config import RunConfig
+from cfcore.memory import check_lookup
+from cfcore.models import DotModel
+from cfcore.ratings import Split
+from cfcore.training import EpochResult, OnBatch, OnEpoch, StopTraining, Stopwatch
+
+# A gradient is None only before the first backward(), which pyright cannot know.
+# pyright: reportOptionalMemberAccess=false, reportOptionalOperand=false, reportOperatorIssue=false
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def train(split: Split, config: RunConfig, on_epoch: OnEpoch, on_batch: OnBatch) -> DotModel:
+    n_users, n_movies = split.ratings.n_users, split.ratings.n_items
+    check_lookup(config.lookup, len(split.train) + len(split.valid), n_users, n_movies)
+    lookup = LOOKUPS[config.lookup]
+    train_loss = lookup(*tensors(split, split.train), n_users, n_movies)
+    valid_loss = lookup(*tensors(split, split.valid), n_users, n_movies)
+
+    random = torch.Generator().manual_seed(config.seed)
+    lr, k = config.learning_rate, config.embedding_size
+    U = torch.rand(n_users, k, generator=random, requires_grad=True)
+    V = torch.rand(n_movies, k, generator=random, requires_grad=True)
+
+    watch = Stopwatch()
+    with suppress(StopTraining):  # whoever stops a run keeps what it has learned so far
+        for epoch in range(1, config.epochs + 1):
+            loss = train_loss(U, V)
+            on_batch(loss.item())
+            loss.backward()  # fills U.grad and V.grad
+            with torch.no_grad():  # the step itself must not be differentiated
+                for w in (U, V):
+                    w -= lr * w.grad
+                    w.grad.zero_()  # or the next gradient would be added to this one
+                valid = valid_loss(U, V).item()
+            on_epoch(
+                EpochResult(
+                    epoch=epoch,
+                    train_loss=loss.item(),
+                    valid_loss=valid,
+                    seconds=watch.lap(),
+                    learning_rate=lr,
+                    item_factors=V.detach().numpy(),
+                )
+            )
+    return DotModel(user_factors=U.detach().numpy(), item_factors=V.detach().numpy())
+
+
+def tensors(split: Split, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+    users, movies, ratings = map(torch.from_numpy, split.part(rows))
+    return users, movies, ratings  # each (n,)
+
+
+def onehot(users: Tensor, movies: Tensor, ratings: Tensor, n_users: int, n_movies: int) -> Loss:
+    """The article's: one-hot rows times the factors. Nearly all of the work is multiplying by zero."""
+    user_rows = torch.eye(n_users)[users]  # (n, n_users)
+    movie_rows = torch.eye(n_movies)[movies]  # (n, n_movies)
+
+    def loss(U: Tensor, V: Tensor) -> Tensor:
+        predictions = ((user_rows @ U) * (movie_rows @ V)).sum(1)  # (n, k) * (n, k) -> (n,)
+        return (predictions - ratings).square().mean()
+
+    return loss
+
+
+def sparse(users: Tensor, movies: Tensor, ratings: Tensor, n_users: int, n_movies: int) -> Loss:
+    """The same product, but only the ones are stored."""
+    n = len(ratings)
+
+    def one_hot(columns: Tensor, width: int) -> Tensor:
+        places = torch.stack([torch.arange(n), columns])  # (2, n): the row and the column of each one
+        return torch.sparse_coo_tensor(places, torch.ones(n), (n, width), check_invariants=True).coalesce()
+
+    user_rows, movie_rows = one_hot(users, n_users), one_hot(movies, n_movies)
+
+    def loss(U: Tensor, V: Tensor) -> Tensor:
+        predictions = (torch.sparse.mm(user_rows, U) * torch.sparse.mm(movie_rows, V)).sum(1)  # (n,)
+        return (predictions - ratings).square().mean()
+
+    return loss
+
+
+def index(users: Tensor, movies: Tensor, ratings: Tensor, n_users: int, n_movies: int) -> Loss:
+    """No product at all: U.index_select(0, users) is U[users], with a faster gradient."""
+
+    def loss(U: Tensor, V: Tensor) -> Tensor:
+        predictions = (U.index_select(0, users) * V.index_select(0, movies)).sum(1)  # (n,)
+        return (predictions - ratings).square().mean()
+
+    return loss
+
+
+def matrix(users: Tensor, movies: Tensor, ratings: Tensor, n_users: int, n_movies: int) -> Loss:
+    """All pairs at once: U V^T is every rating there could be, and a mask keeps those that were given."""
+    R = torch.zeros(n_users, n_movies)
+    R[users, movies] = ratings
+    given = torch.zeros(n_users, n_movies)
+    given[users, movies] = 1
+
+    def loss(U: Tensor, V: Tensor) -> Tensor:
+        errors = given * (U @ V.T - R)  # (n_users, n_movies), 0 where nobody rated
+        return errors.square().sum() / len(ratings)
+
+    return loss
+
+
+LOOKUPS = {"onehot": onehot, "sparse": sparse, "index": index, "matrix": matrix}

@@ -1,0 +1,78 @@
+"""What a run will roughly cost, before it starts.
+
+A gradient step costs a fixed overhead, plus work that grows with what it touches: the numbers it looks up, the products
+it computes, and (Adam) every weight once. The constants were measured on two cores of a server; another machine may
+take twice as long, or half.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from cfcore.config import RunConfig
+from cfcore.memory import FLOAT, check_lookup, lookup_bytes
+
+PROCESS_MB = 450  # a worker with torch and fastai imported
+STEP = {"fastai_custom": 1.3e-3, "fastai_nn": 1.6e-3, "fastai_dot": 1.0e-3}  # seconds of overhead a minibatch
+PER_WEIGHT = 3e-9  # seconds for Adam to update one weight
+PER_PRODUCT = 5e-11  # seconds for one multiply-add of a dense product, there and back
+PER_LOOKUP = 2e-9  # seconds to fetch one number of a row and to add its gradient back
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """``seconds`` of training, the process's peak ``memory_mb``, and why it would be ``refused``, if it would."""
+
+    seconds: float
+    memory_mb: float
+    refused: str | None = None
+
+
+def estimate(config: RunConfig, *, n_train: int, n_valid: int, n_users: int, n_items: int) -> Estimate:
+    """Time and memory of training ``config`` on ``n_train`` ratings, validated on ``n_valid`` after every epoch."""
+    n = n_train + n_valid / 3  # validation has no backward pass
+    if config.approach == "scratch":
+        return _scratch(config, n, n_train + n_valid, n_users, n_items)
+    if config.epochs is None:  # a baseline: a few sums over the ratings
+        return Estimate(seconds=n * 2e-7, memory_mb=PROCESS_MB)
+    user_width, item_width, layers = _shape(config, n_users, n_items)
+    width = user_width + item_width
+    inputs = (width, *layers)
+    products = sum(a * b for a, b in zip(inputs, (*layers, 1), strict=True)) if layers else width
+    weights = n_users * user_width + n_items * item_width + products
+    steps = math.ceil(n_train / config.batch_size) if config.batch_size else 1
+    seconds = steps * (STEP.get(config.approach, 0) + weights * PER_WEIGHT)
+    seconds += n * (width * PER_LOOKUP + products * PER_PRODUCT)
+    batch = min(config.batch_size or n_train, n_train)
+    memory = FLOAT * (4 * weights + 3 * batch * (width + sum(layers)))  # weights, gradient, two of Adam's moments
+    return Estimate(seconds=config.epochs * seconds, memory_mb=PROCESS_MB + memory / 1e6)
+
+
+def _scratch(config: RunConfig, n: float, n_all: int, n_users: int, n_items: int) -> Estimate:
+    lookup, k, epochs = config.lookup or "index", config.embedding_size or 0, config.epochs or 1
+    match lookup:
+        case "onehot":
+            seconds = n * (n_users + n_items) * k * PER_PRODUCT
+        case "matrix":
+            seconds = n_users * n_items * (k + 60) * PER_PRODUCT
+        case _:
+            seconds = n * 2 * k * PER_LOOKUP
+    data = lookup_bytes(lookup, n_all, n_users, n_items) + (n_all * k * 4 * FLOAT if lookup != "matrix" else 0)
+    refused = None
+    try:
+        check_lookup(lookup, n_all, n_users, n_items)
+    except ValueError as reason:
+        refused = str(reason)
+    return Estimate(seconds=epochs * seconds, memory_mb=PROCESS_MB + data / 1e6, refused=refused)
+
+
+def _shape(config: RunConfig, n_users: int, n_items: int) -> tuple[int, int, tuple[int, ...]]:
+    """The width of a user's and of an item's embedding row, and of the layers above them."""
+    k = config.embedding_size
+    if config.approach in ("pytorch", "fastai_custom"):
+        return 2 * (k or 0), 2 * (k or 0), (config.hidden_size or 0,)
+    if config.approach == "fastai_nn":
+        rule = [min(600, round(1.6 * n**0.56)) for n in (n_users + 1, n_items + 1)]
+        return (k or rule[0]), (k or rule[1]), config.layers or ()
+    return (k or 0) + 1, (k or 0) + 1, ()
