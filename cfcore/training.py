@@ -73,7 +73,7 @@ class Snapshots:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Metrics:
-    """Errors on the validation rows, in stars (``valid_mse`` in stars squared); ``None`` where they are not finite."""
+    """Errors on the validation rows, in stars (``valid_mse`` in stars squared); ``None`` where they mean nothing."""
 
     valid_mse: float | None
     valid_rmse: float | None

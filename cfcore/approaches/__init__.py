@@ -88,7 +88,7 @@ def train(
         status=status,
         message=message,
         history=tuple(recorder.history),
-        metrics=_measure(split, predictions),
+        metrics=_measure(split, predictions, status),
         fit_seconds=fit_seconds,
         peak_memory_mb=memory.mb,
         model=model,
@@ -111,10 +111,10 @@ def _fit_baseline(key: str, split: Split) -> Model:
     return load(key).train(split, make_config(key), lambda result: None, lambda loss: None)
 
 
-def _measure(split: Split, predictions: np.ndarray) -> Metrics:
+def _measure(split: Split, predictions: np.ndarray, status: str) -> Metrics:
     truth = split.ratings.rating[split.valid]
     baselines = baseline_predictions(split)
-    finite = bool(np.isfinite(predictions).all())
+    finite = status != "diverged" and bool(np.isfinite(predictions).all())
     return Metrics(
         valid_mse=mse(predictions, truth) if finite else None,
         valid_rmse=rmse(predictions, truth) if finite else None,

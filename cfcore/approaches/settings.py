@@ -1,0 +1,131 @@
+"""Every setting an approach may have: how to name it, explain it, and keep it within sense."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cfcore.config import LOOKUPS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """One setting: how to show it, and the values it may take.
+
+    ``kind`` is ``int``, ``float``, ``choice``, ``layers`` (whole numbers) or ``range`` (two numbers). ``log`` asks for
+    a logarithmic scale; ``optional`` allows leaving it to the approach, which ``when_left_out`` describes.
+    """
+
+    name: str
+    label: str
+    help: str
+    kind: str
+    minimum: float = 0
+    maximum: float = 0
+    log: bool = False
+    choices: tuple[str, ...] = ()
+    optional: bool = False
+    when_left_out: str = ""
+
+    def check(self, value: Any) -> None:
+        """Raises ``ValueError``, with the allowed values, when ``value`` is not one of them."""
+        if self.kind == "choice":
+            if value not in self.choices:
+                raise ValueError(f"{self.name} must be one of {', '.join(self.choices)}, not {value!r}")
+            return
+        values = value if self.kind in ("layers", "range") else (value,)
+        if self.kind == "layers" and not 1 <= len(values) <= 4:
+            raise ValueError(f"{self.name} takes one to four sizes such as 100, 50, not {len(values)}")
+        for number in values:
+            if not self.minimum <= number <= self.maximum:
+                raise ValueError(f"{self.name} must be from {self.minimum:g} to {self.maximum:g}, not {number:g}")
+
+
+FIELDS: Mapping[str, Setting] = {
+    setting.name: setting
+    for setting in (
+        Setting(
+            name="learning_rate",
+            label="Learning rate",
+            help="How far each step moves the weights against the gradient. "
+            "Too small: nothing happens. Too large: the loss explodes.",
+            kind="float",
+            minimum=1e-5,
+            maximum=1.0,
+            log=True,
+        ),
+        Setting(
+            name="epochs",
+            label="Epochs",
+            help="How many times the training ratings are gone through.",
+            kind="int",
+            minimum=1,
+            maximum=500,
+        ),
+        Setting(
+            name="embedding_size",
+            label="Embedding size",
+            help="How many latent factors describe each user and each movie. More can say more, and overfits sooner.",
+            kind="int",
+            minimum=1,
+            maximum=300,
+        ),
+        Setting(
+            name="batch_size",
+            label="Batch size",
+            help="How many ratings make one gradient step. Small batches take many steps an epoch.",
+            kind="int",
+            minimum=16,
+            maximum=65_536,
+            log=True,
+        ),
+        Setting(
+            name="weight_decay",
+            label="Weight decay",
+            help="Pulls every weight towards zero at each step: it costs training loss and can save validation loss.",
+            kind="float",
+            minimum=0.0,
+            maximum=1.0,
+        ),
+        Setting(
+            name="hidden_size",
+            label="Hidden units",
+            help="The width of the hidden layer between the embeddings and the prediction.",
+            kind="int",
+            minimum=1,
+            maximum=1000,
+        ),
+        Setting(
+            name="layers",
+            label="Hidden layers",
+            help="The widths of the hidden layers, first to last, such as 100, 50.",
+            kind="layers",
+            minimum=1,
+            maximum=1000,
+        ),
+        Setting(
+            name="y_range",
+            label="Rating range",
+            help="A sigmoid squeezes every prediction between these two numbers.",
+            kind="range",
+            minimum=-10_000,
+            maximum=10_000,
+        ),
+        Setting(
+            name="lookup",
+            label="Lookup",
+            help="How rows of the factor matrices are selected. All four compute the same, at very different cost.",
+            kind="choice",
+            choices=LOOKUPS,
+        ),
+        Setting(
+            name="seed",
+            label="Seed",
+            help="Where the random numbers start. The same seed on the same machine gives the same run.",
+            kind="int",
+            minimum=0,
+            maximum=2**32 - 1,
+        ),
+    )
+}
