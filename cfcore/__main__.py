@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"{', '.join(datasets.SOURCES)}, a folder, zip or CSV; default: ml-100k when on disk, else sample",
     )
     train.add_argument("--split", metavar="KIND", help=f"{', '.join(SPLIT_KINDS)}; default: the approach's preset")
+    train.add_argument("--split-seed", type=int, metavar="S", help="the seed of a random split; default: --seed, or 42")
     train.add_argument("--valid-fraction", type=float, metavar="X", help="the share of ratings held out")
     for name, kind in SETTINGS.items():
         option = f"--{name.replace('_', '-')}"
@@ -178,11 +179,8 @@ def _train(options: argparse.Namespace) -> int:
 def _requested(options: argparse.Namespace) -> tuple[RunConfig, SplitConfig]:
     config = approaches.make_config(options.approach, **_given(options))
     preset = APPROACHES[options.approach].preset_split
-    split = SplitConfig.of(
-        options.split or preset.kind,
-        valid_fraction=options.valid_fraction,
-        seed=42 if options.seed is None else options.seed,
-    )
+    seeds = (seed for seed in (options.split_seed, options.seed, 42) if seed is not None)
+    split = SplitConfig.of(options.split or preset.kind, valid_fraction=options.valid_fraction, seed=next(seeds))
     return config, split
 
 

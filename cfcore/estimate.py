@@ -14,10 +14,10 @@ from cfcore.config import RunConfig
 from cfcore.memory import FLOAT, check_lookup, lookup_bytes
 
 PROCESS_MB = 450  # a worker with torch and fastai imported
-STEP = {"fastai_custom": 1.3e-3, "fastai_nn": 1.6e-3, "fastai_dot": 1.0e-3}  # seconds of overhead a minibatch
-PER_WEIGHT = 3e-9  # seconds for Adam to update one weight
-PER_PRODUCT = 5e-11  # seconds for one multiply-add of a dense product, there and back
-PER_LOOKUP = 2e-9  # seconds to fetch one number of a row and to add its gradient back
+STEP = {"fastai_custom": 2.4e-3, "fastai_nn": 2.8e-3, "fastai_dot": 1.8e-3}  # seconds of overhead a minibatch
+PER_WEIGHT = 6e-9  # seconds for Adam to update one weight
+PER_PRODUCT = 8e-11  # seconds for one multiply-add of a dense product, there and back
+PER_LOOKUP = 3e-9  # seconds to fetch one number of a row and to add its gradient back
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -216,3 +217,12 @@ def test_one_row_more_than_a_batch_trains(key: str) -> None:
     split = make_split(make_ratings(n=82), SplitConfig.of("random", valid_fraction=17 / 82))
     assert len(split.train) == 65
     assert approaches.train(split, make_config(key, **{**FAST[key], "batch_size": 64})).status == "done"
+
+
+@pytest.mark.parametrize("key", list(APPROACHES))
+def test_its_lesson_and_the_parts_it_shares_can_be_shown(key: str) -> None:
+    lesson, *parts = APPROACHES[key].sources
+    shown = [path.read_text() for path in (lesson, *parts)]
+    assert "def train(split: Split, config: RunConfig" in shown[0]
+    imported = set(re.findall(r"from cfcore\.approaches\.(\w+) import", shown[0])) - {"torch_parts"}
+    assert imported == {path.stem for path in parts}

@@ -15,7 +15,7 @@ from cfcore import approaches
 from cfcore.approaches import fastai_custom, fastai_nn, make_config
 from cfcore.approaches.embedding_net import EmbeddingNet
 from cfcore.approaches.fastai_parts import RatingsLoader, embedding_rows, fit, make_loaders
-from cfcore.approaches.seeds import seeded
+from cfcore.approaches.torch_parts import seeded
 from cfcore.config import SplitConfig
 from cfcore.ratings import Ratings, Split, make_split
 from tests.conftest import make_ratings

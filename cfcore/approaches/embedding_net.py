@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cfcore.approaches.torch_parts import array
 from cfcore.models import NetModel
 
 
@@ -42,7 +43,3 @@ class EmbeddingNet(nn.Module):
             biases=(array(self.hidden.bias), array(self.output.bias)),
             n_factors=(e, e),
         )
-
-
-def array(weights: Tensor) -> np.ndarray:
-    return weights.detach().numpy()

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cfcore.approaches.embedding_net import EmbeddingNet
 from cfcore.approaches.fastai_parts import embedding_rows, fit, make_loaders
-from cfcore.approaches.seeds import seeded
+from cfcore.approaches.torch_parts import seeded
 from cfcore.config import RunConfig
 from cfcore.models import NetModel
 from cfcore.ratings import Split

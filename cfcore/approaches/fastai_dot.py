@@ -12,9 +12,8 @@ from __future__ import annotations
 
 from fastai.collab import collab_learner
 
-from cfcore.approaches.embedding_net import array
 from cfcore.approaches.fastai_parts import embedding_rows, fit, make_loaders
-from cfcore.approaches.seeds import seeded
+from cfcore.approaches.torch_parts import array, seeded
 from cfcore.config import RunConfig
 from cfcore.models import DotModel
 from cfcore.ratings import Split

@@ -15,9 +15,8 @@ import numpy as np
 from fastai.collab import collab_learner
 from torch import nn
 
-from cfcore.approaches.embedding_net import array
 from cfcore.approaches.fastai_parts import embedding_rows, fit, make_loaders
-from cfcore.approaches.seeds import seeded
+from cfcore.approaches.torch_parts import array, seeded
 from cfcore.config import RunConfig
 from cfcore.models import NetModel
 from cfcore.ratings import Split

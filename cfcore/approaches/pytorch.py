@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from cfcore.approaches.embedding_net import EmbeddingNet
-from cfcore.approaches.seeds import seeded
+from cfcore.approaches.torch_parts import seeded
 from cfcore.config import RunConfig
 from cfcore.models import NetModel
 from cfcore.ratings import Split

@@ -28,11 +28,17 @@ class ApproachInfo:
     preset_split: SplitConfig
     settings: Mapping[str, Setting]
     teaches: str = ""
+    parts: tuple[str, ...] = ()
 
     @property
     def source(self) -> Path:
         """The lesson file itself, to be shown as text: importing it would import torch."""
         return Path(__file__).with_name(f"{self.module}.py")
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """The lesson file, and after it the files of the parts that it shares with other lessons."""
+        return self.source, *(Path(__file__).with_name(f"{part}.py") for part in self.parts)
 
     def check(self, config: RunConfig) -> None:
         """Raises ``ValueError`` when ``config`` has a setting too many, one too few, or one out of range."""
@@ -55,7 +61,13 @@ def _settings(*names: str, **changes: dict[str, Any]) -> dict[str, Setting]:
 
 
 def _info(
-    key: str, *, split: SplitConfig, settings: dict[str, Setting], preset: dict[str, Any], **words: str
+    key: str,
+    *,
+    split: SplitConfig,
+    settings: dict[str, Setting],
+    preset: dict[str, Any],
+    parts: tuple[str, ...] = (),
+    **words: str,
 ) -> ApproachInfo:
     return ApproachInfo(
         key=key,
@@ -63,6 +75,7 @@ def _info(
         preset=RunConfig(approach=key, **preset),
         preset_split=split,
         settings=settings,
+        parts=parts,
         **words,
     )
 
@@ -90,6 +103,7 @@ APPROACHES: Mapping[str, ApproachInfo] = {
         ),
         _info(
             "pytorch",
+            parts=("embedding_net",),
             title="PyTorch",
             summary="The lookup becomes nn.Embedding, with a small neural network on top, and Adam takes the steps.",
             teaches="nn.Embedding is the lookup, nn.Module keeps the weights, and an optimizer takes the steps.",
@@ -106,6 +120,7 @@ APPROACHES: Mapping[str, ApproachInfo] = {
         ),
         _info(
             "fastai_custom",
+            parts=("embedding_net", "fastai_parts"),
             title="fastai, our model",
             summary="The PyTorch model in a fastai Learner: minibatches and the one-cycle schedule come for free.",
             teaches="A Learner is the training loop: data loaders, loss, schedule and metrics around any nn.Module.",
@@ -132,6 +147,7 @@ APPROACHES: Mapping[str, ApproachInfo] = {
         ),
         _info(
             "fastai_nn",
+            parts=("fastai_parts",),
             title="fastai, neural net",
             summary="collab_learner builds the net: embeddings, hidden layers, and a sigmoid into the rating range.",
             teaches="One line builds it all; fastai chooses the embedding sizes from the number of users and movies.",
@@ -161,6 +177,7 @@ APPROACHES: Mapping[str, ApproachInfo] = {
         ),
         _info(
             "fastai_dot",
+            parts=("fastai_parts",),
             title="fastai, dot product",
             summary="collab_learner's default: dot product plus user and movie bias, squeezed into the rating range.",
             teaches="A bias for every user and movie, and a dot product for what is left: few weights, a strong model.",

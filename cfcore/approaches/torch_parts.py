@@ -1,0 +1,32 @@
+"""Two small things that every lesson with PyTorch needs: a seed for a block of code, and weights as arrays."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Start the global random generators at ``seed`` in this block; after it they go on as if nothing had happened.
+
+    PyTorch's layers and fastai's loaders take no generator of their own.
+    """
+    state = random.getstate()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        random.seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(state)
+
+
+def array(weights: Tensor) -> np.ndarray:
+    """The numbers of a tensor, sharing its memory."""
+    return weights.detach().numpy()
