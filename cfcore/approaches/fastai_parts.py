@@ -19,6 +19,7 @@ from fastai.data.core import DataLoaders
 from fastai.tabular.core import Categorify, ReadTabBatch, TabDataLoader
 from torch import Tensor
 
+from cfcore.approaches.torch_parts import threads
 from cfcore.config import RunConfig
 from cfcore.ratings import Split
 from cfcore.training import EpochResult, OnBatch, OnEpoch, StopTraining, Stopwatch
@@ -26,6 +27,7 @@ from cfcore.training import EpochResult, OnBatch, OnEpoch, StopTraining, Stopwat
 # fastai fills in a callback's learner and its own re-exports at run time, where pyright does not see them.
 # pyright: reportOptionalMemberAccess=false, reportAttributeAccessIssue=false, reportArgumentType=false
 
+LARGE_BATCH = 4096  # rows from which a second thread pays
 VALID_BATCH = 8192  # nothing is learned from validation rows, so larger batches only save time
 
 
@@ -91,7 +93,8 @@ def embedding_rows(loaders: DataLoaders, column: str, n: int) -> np.ndarray:
 def fit(learner: Learner, config: RunConfig, movie_rows: np.ndarray, movies, on_epoch: OnEpoch, on_batch: OnBatch):
     """``fit_one_cycle``, reporting the factors of the embedding ``movies`` in the order of our indices."""
     report = Report(on_epoch, on_batch, movies, movie_rows)
-    with learner.no_bar(), learner.no_logging():
+    cores = 1 if config.batch_size < LARGE_BATCH else torch.get_num_threads()
+    with learner.no_bar(), learner.no_logging(), threads(cores):
         learner.fit_one_cycle(config.epochs, config.learning_rate, wd=config.weight_decay, cbs=report)
 
 

@@ -1,0 +1,1 @@
+"""Measurements that the documentation quotes; each says how it was made and can be run again."""
