@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -136,7 +136,7 @@ class Recorder:
             StopTraining: a loss is not finite, or the caller wants to stop.
         """
         self._check(result.train_loss, result.valid_loss)
-        self.history.append(result)
+        self.history.append(replace(result, item_factors=None))  # or every epoch would keep its own copy of them
         if result.item_factors is not None and result.item_factors.size:
             self._keep(result.epoch, result.item_factors)
         self._or_stop(self._on_epoch, result)

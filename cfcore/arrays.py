@@ -1,0 +1,103 @@
+"""The arrays of a run as one ``.npz`` file: plain numbers by name, read without pickle."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from cfcore.database import StoreError
+from cfcore.models import to_arrays
+from cfcore.training import Trained
+
+RUN_ID = re.compile(r"[A-Za-z0-9_-]{16}")  # what secrets.token_urlsafe(12) makes; ids come from links, so check first
+_STALE_SECONDS = 3600
+
+
+def run_arrays(trained: Trained, valid_rows: np.ndarray | None) -> dict[str, np.ndarray]:
+    """The arrays of a finished run, by name.
+
+    ``user_factors`` (U, k), ``item_factors`` (M, k) and, where the approach has them, ``user_bias`` (U,) and
+    ``item_bias`` (M,), all NaN where nothing was trained; ``valid_predictions`` (n_valid,) and, where known,
+    ``valid_rows`` (n_valid,); ``snapshot_epochs`` (s,), ``snapshot_item_idx`` (m,), ``snapshot_factors`` (s, m, k);
+    and ``model_...``, from which :func:`cfcore.models.from_arrays` rebuilds the model.
+    """
+    arrays = {
+        "user_factors": trained.user_factors,
+        "item_factors": trained.item_factors,
+        "valid_predictions": trained.valid_predictions,
+        "snapshot_epochs": trained.snapshots.epochs,
+        "snapshot_item_idx": trained.snapshots.item_idx,
+        "snapshot_factors": trained.snapshots.factors,
+        **to_arrays(trained.model),
+    }
+    optional = {"user_bias": trained.user_bias, "item_bias": trained.item_bias, "valid_rows": valid_rows}
+    return arrays | {name: values for name, values in optional.items() if values is not None}
+
+
+class ArrayFiles:
+    """One file a run in ``folder``; a file is complete or absent, never half written."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._sweep()
+        except OSError as error:
+            raise StoreError(
+                f"the run store {folder.parent} cannot be used ({error.strerror}): check the folder's permissions and "
+                "free space, or set CFCORE_RUNS_DIR to another folder"
+            ) from error
+
+    def save(self, run_id: str, arrays: dict[str, np.ndarray]) -> None:
+        """Write the arrays of a run, in place of what it had.
+
+        Raises:
+            StoreError: the file cannot be written.
+        """
+        path = self._path(run_id)
+        half = path.with_name(f".{run_id}.{secrets.token_hex(4)}.part")
+        try:
+            with half.open("wb") as file:
+                np.savez(file, allow_pickle=False, **arrays)
+            os.replace(half, path)
+        except OSError as error:
+            half.unlink(missing_ok=True)
+            raise StoreError(f"the arrays of run {run_id} could not be written: {error.strerror}") from error
+
+    def load(self, run_id: str) -> dict[str, np.ndarray]:
+        """Read the arrays of a run.
+
+        Raises:
+            StoreError: there are none, or the file is damaged.
+        """
+        try:
+            with np.load(self._path(run_id), allow_pickle=False) as file:
+                return dict(file)
+        except FileNotFoundError:
+            raise StoreError(f"run {run_id} has no arrays: it is not finished, it failed, or it was deleted") from None
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+            raise StoreError(f"the arrays of run {run_id} are damaged ({error}): train it again") from error
+
+    def delete(self, run_id: str) -> None:
+        """Remove the arrays of a run, if there are any."""
+        with contextlib.suppress(StoreError):
+            self._path(run_id).unlink(missing_ok=True)
+
+    def _path(self, run_id: str) -> Path:
+        if not RUN_ID.fullmatch(run_id):
+            raise StoreError("there is no such run: the link is incomplete or was changed")
+        return self._folder / f"{run_id}.npz"
+
+    def _sweep(self) -> None:
+        """Remove what a process that died while writing left behind."""
+        for part in self._folder.glob(".*.part"):
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - part.stat().st_mtime > _STALE_SECONDS:
+                    part.unlink()

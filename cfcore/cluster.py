@@ -1,0 +1,269 @@
+"""The Dask cluster that runs execute on: workers of our own on this machine, or a scheduler elsewhere.
+
+Our own cluster is distributed's ``SubprocessCluster`` with one change: the scheduler lives in a thread of this process
+instead of a process of its own, which saves 60 MB and lets the workers notice when this process is gone.
+(``LocalCluster`` would not do: its workers start by multiprocessing, which runs the main script again, and under
+Streamlit that is the app.) Each worker process is watched over by a nanny process, which starts it again when it dies.
+
+This module is also loaded by every nanny, hence the name ``dask_setup``. Importing it imports distributed, about half a
+second: the page's process does so in a background thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import secrets
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import dask.utils
+from dask.system import CPU_COUNT
+from distributed import Client, Future, Nanny, Scheduler, SpecCluster
+from distributed.deploy.subprocess import SubprocessWorker
+from distributed.scheduler import KilledWorker
+from distributed.system import MEMORY_LIMIT  # of the container where there is one
+
+if TYPE_CHECKING:  # nannies load this module too, and need neither numpy nor pandas
+    from cfcore.config import RunRequest
+
+__all__ = ["Cluster", "ClusterSettings", "Future", "KilledWorker", "dask_setup", "why_not"]
+
+CONNECT_SECONDS = 10
+START_SECONDS = 60
+_APP_BYTES = 500e6  # for the app itself and the system
+_WORKER_BYTES = 600e6  # a worker that has fastai loaded, and some data
+_SMALLEST_LIMIT = 300e6  # below this a worker would die while it imports torch
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterSettings:
+    """What the environment asks for: a ``scheduler`` elsewhere, else ``n_workers`` of ``memory_limit`` bytes each."""
+
+    scheduler: str
+    n_workers: int
+    memory_limit: int
+
+    @classmethod
+    def from_environment(cls) -> ClusterSettings:
+        """Read ``CFCORE_SCHEDULER``, ``CFCORE_WORKERS`` and ``CFCORE_WORKER_MEMORY``.
+
+        Raises:
+            ValueError: one of them makes no sense.
+        """
+        n_workers = _n_workers(os.environ.get("CFCORE_WORKERS", "1"))
+        default = f"{0.8 * MEMORY_LIMIT / n_workers:.0f}"
+        return cls(
+            scheduler=_scheduler(os.environ.get("CFCORE_SCHEDULER", "")),
+            n_workers=n_workers,
+            memory_limit=_memory_limit(os.environ.get("CFCORE_WORKER_MEMORY", default)),
+        )
+
+
+class Cluster:
+    """A running cluster, and the ``client`` that talks to it. Blocks until the first worker is there.
+
+    Raises:
+        ValueError: no scheduler answers at the address given.
+        TimeoutError: no worker came up.
+    """
+
+    def __init__(self, settings: ClusterSettings) -> None:
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # we tell people ourselves, in words
+        self.remote = bool(settings.scheduler)
+        self._n_workers = settings.n_workers
+        self._own = None if self.remote else _own_cluster(settings)
+        try:
+            self.client = Client(self._own or settings.scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
+        except OSError as error:
+            raise ValueError(
+                f"no scheduler answers at {settings.scheduler}: start it, or unset CFCORE_SCHEDULER "
+                "to train on this machine"
+            ) from error
+        from cfcore.worker import WarmUp
+
+        try:
+            self.client.register_plugin(WarmUp())
+            if not self.remote:
+                self.client.wait_for_workers(1, timeout=START_SECONDS)
+        except OSError:  # a TimeoutError is one
+            self.close()
+            raise
+
+    def n_workers(self) -> int:
+        """How many workers there are, or, for our own, are meant to be: one that died is on its way back."""
+        if not self.remote:
+            return self._n_workers
+        return len(self.client.scheduler_info(n_workers=-1).get("workers", ()))  # nothing is known while disconnected
+
+    def on_event(self, topic: str, handler: Callable[[dict[str, Any]], None]) -> None:
+        """Call ``handler`` with every message that a worker sends to ``topic``."""
+        self.client.subscribe_topic(topic, lambda event: handler(event[1]))
+
+    def train(self, run_id: str, request: RunRequest, topic: str) -> Future:
+        """Hand a run to a worker.
+
+        A worker loads the data itself, but for data that only this machine has when the workers are elsewhere.
+
+        Raises:
+            ValueError: the data cannot be read here.
+        """
+        from cfcore import datasets, worker
+
+        ratings = None
+        if self.remote and request.dataset not in datasets.SOURCES:
+            ratings = self.client.scatter(datasets.load(request.dataset), hash=False)
+        return self.client.submit(
+            worker.execute,
+            run_id,
+            request.to_json(),
+            topic,
+            ratings,
+            key=f"train-{run_id}-{secrets.token_hex(4)}",
+            pure=False,
+            retries=0,
+            priority=-int(time.time() * 1000),  # first come first served, also among several servers on one scheduler
+        )
+
+    def request_stop(self, run_id: str) -> None:
+        """Tell every worker to end this run; returns at once."""
+        from cfcore import worker
+
+        call = partial(self.client.run, worker.request_stop, run_id, on_error="ignore")
+        threading.Thread(target=call, name="stop", daemon=True).start()
+
+    def broken(self) -> bool:
+        """Whether the cluster must be started anew: the scheduler went away, or a nanny died, which nobody restarts."""
+        if self._own is None:
+            return self.client.status != "running"
+        processes = [worker.process for worker in self._own.workers.values()]
+        return any(process is None or process.returncode is not None for process in processes)
+
+    def close(self) -> None:
+        """End the connection, and our own workers with it."""
+        self.client.close(timeout=5)
+        if self._own is not None:
+            self._own.close(timeout=5)
+
+
+def why_not(future: Future) -> BaseException | None:
+    """What kept a task that has ended from having a result; ``None`` when it has one."""
+    if future.status in ("cancelled", "lost"):  # not asked for: a run that is stopped is forgotten first
+        return ConnectionError("the connection to the scheduler was lost")
+    return cast(BaseException | None, future.exception())
+
+
+class _Worker(SubprocessWorker):
+    """A nanny in a subprocess, with an environment of our choice, and a pipe that closes when this process ends."""
+
+    def __init__(self, scheduler: str, name: int, environment: dict[str, str], options: dict[str, Any]) -> None:
+        # The name stays here: a worker that bore it would be struck off for good when it dies (lost-worker-timeout).
+        super().__init__(scheduler, worker_class=f"{Nanny.__module__}.{Nanny.__name__}", worker_kwargs=options)
+        self._environment = environment
+
+    async def _start(self) -> None:
+        spec = json.dumps({"cls": self.worker_class, "opts": self.worker_kwargs})
+        command = [sys.executable, "-m", "dask", "spec", self.scheduler, "--spec", spec]
+        self.process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            env=self._environment,
+            start_new_session=True,  # Ctrl-C is for this process, which then closes its workers
+        )
+
+    async def close(self) -> None:
+        if self.process is not None and self.process.stdin is not None:
+            self.process.stdin.close()  # the nanny ends by itself and tidies up; whatever is left then is killed
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.process.wait(), timeout=2)
+        await super().close()
+
+
+def dask_setup(nanny: Nanny) -> None:
+    """Let a nanny, and so its worker, end with the process that started it, however that one ended."""
+    threading.Thread(target=_exit_at_end_of_input, name="parent-watch", daemon=True).start()
+
+
+def _exit_at_end_of_input() -> None:
+    while sys.stdin.buffer.read(1):
+        pass
+    os._exit(0)  # the worker holds a pipe to its nanny in the same way
+
+
+def _own_cluster(settings: ClusterSettings) -> SpecCluster:
+    scheduler = {
+        "cls": Scheduler,
+        "options": {
+            "host": "127.0.0.1",
+            "allowed_failures": 0,  # a run that killed its worker must not kill the next one
+            "dashboard": False,
+            "dashboard_address": "127.0.0.1:0",  # None would mean port 8787
+        },
+    }
+    options = {
+        "host": "127.0.0.1",
+        "nthreads": 1,
+        "memory_limit": settings.memory_limit,
+        "preload_nanny": ["cfcore.cluster"],
+        "silence_logs": logging.CRITICAL,
+    }
+    worker = {"cls": _Worker, "options": {"environment": _worker_environment(settings), "options": options}}
+    return SpecCluster(
+        scheduler=scheduler, workers=dict.fromkeys(range(settings.n_workers), worker), worker=worker, name="latent-lab"
+    )
+
+
+def _worker_environment(settings: ClusterSettings) -> dict[str, str]:
+    """This process's environment, with what workers need in it; what a person has set stays."""
+    package_root = str(Path(__file__).resolve().parents[1])
+    threads = str(max(1, CPU_COUNT // settings.n_workers))
+    paths = [package_root, os.environ.get("PYTHONPATH", "")]
+    defaults = {
+        "OMP_NUM_THREADS": threads,  # torch's own; without it, a nanny would set 1
+        "MKL_NUM_THREADS": threads,
+        "OMP_WAIT_POLICY": "PASSIVE",  # waiting threads sleep rather than spin: the pages need the cores too
+        "CFCORE_MEMORY_LIMIT_MB": str(int(min(2000, 0.6 * settings.memory_limit / 1e6))),
+        "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",  # samples our training thread 100 times a second
+        "DASK_DISTRIBUTED__WORKER__MEMORY__TARGET": "False",  # neither spill nor pause: one run, which fits or fails
+        "DASK_DISTRIBUTED__WORKER__MEMORY__SPILL": "False",
+        "DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE": "False",
+        "DASK_DISTRIBUTED__WORKER__MEMORY__TERMINATE": "0.95",
+        "DASK_DISTRIBUTED__DIAGNOSTICS__NVML": "False",
+        "DASK_LOGGING__DISTRIBUTED": "critical",
+        "PYTHONWARNINGS": "ignore:resource_tracker:UserWarning",  # it tidies up after an abrupt end, and says so
+    }
+    return defaults | os.environ | {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+
+
+def _scheduler(text: str) -> str:
+    text = text.strip()
+    if text and not text.startswith(("tcp://", "tls://")):
+        raise ValueError(f"CFCORE_SCHEDULER must be an address such as tcp://192.168.1.5:8786, not {text!r}")
+    return text
+
+
+def _n_workers(text: str) -> int:
+    if text.strip() == "auto":
+        return max(1, min(CPU_COUNT, int((MEMORY_LIMIT - _APP_BYTES) // _WORKER_BYTES)))
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise ValueError(f"CFCORE_WORKERS must be a number of workers from 1, or auto, not {text!r}")
+    return int(text)
+
+
+def _memory_limit(text: str) -> int:
+    try:
+        limit = dask.utils.parse_bytes(text)
+    except ValueError:
+        raise ValueError(f"CFCORE_WORKER_MEMORY must be a size such as 2GB, not {text!r}") from None
+    if limit < _SMALLEST_LIMIT:
+        raise ValueError(f"CFCORE_WORKER_MEMORY must be at least {_SMALLEST_LIMIT / 1e6:.0f}MB, not {text!r}")
+    return limit

@@ -1,0 +1,105 @@
+"""The SQLite database of the run store: its tables, and transactions that many threads and processes may use at once.
+
+WAL mode lets pages read while a run is written. Every transaction has a connection of its own, so no connection is ever
+shared between threads.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+_VERSION = 1
+_BUSY_SECONDS = 20
+_SCHEMA = """
+CREATE TABLE runs (
+    id TEXT PRIMARY KEY, visitor TEXT NOT NULL, name TEXT NOT NULL, request TEXT NOT NULL, dataset_title TEXT NOT NULL,
+    server TEXT NOT NULL, seen REAL NOT NULL, created REAL NOT NULL, started REAL, finished REAL,
+    status TEXT NOT NULL, message TEXT NOT NULL, split_how TEXT NOT NULL, n_train INTEGER, n_valid INTEGER,
+    baseline_mean_mse REAL, baseline_bias_mse REAL, metrics TEXT, fit_seconds REAL, peak_memory_mb REAL);
+CREATE INDEX runs_by_visitor ON runs (visitor, created);
+CREATE INDEX runs_by_status ON runs (status);
+CREATE TABLE epochs (
+    run_id TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE, epoch INTEGER NOT NULL,
+    train_loss REAL, valid_loss REAL, seconds REAL, learning_rate REAL, PRIMARY KEY (run_id, epoch)) WITHOUT ROWID;
+"""
+
+
+class StoreError(ValueError):
+    """The run store cannot be used, or does not hold what was asked for."""
+
+
+class Database:
+    """The database at ``path``, created when it is not there; its folder must exist.
+
+    Raises:
+        StoreError: it cannot be opened, is damaged, or was written by another version; so does every transaction.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._errors():
+            # Held open for the life of the store: SQLite folds the log into the database whenever the last
+            # connection closes, and with one connection a transaction that would be after every transaction.
+            self._anchor = sqlite3.connect(path, timeout=_BUSY_SECONDS, check_same_thread=False)
+            _enter_wal(self._anchor)
+        with self.transaction(write=True) as db:
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
+                for statement in _SCHEMA.split(";"):
+                    db.execute(statement)  # not executescript, which would commit between the statements
+                db.execute(f"PRAGMA user_version = {_VERSION}")
+            elif version != _VERSION:
+                raise StoreError(
+                    f"the run store {path} was written by another version of Latent Lab (format {version}, not "
+                    f"{_VERSION}): set CFCORE_RUNS_DIR to another folder"
+                )
+
+    @contextmanager
+    def transaction(self, *, write: bool = False) -> Iterator[sqlite3.Connection]:
+        """One transaction, rolled back when the block raises; a writing one waits for its turn."""
+        with self._errors(), closing(self._connect()) as db:
+            db.execute("BEGIN IMMEDIATE" if write else "BEGIN")
+            try:
+                yield db
+            except BaseException:
+                db.rollback()
+                raise
+            db.commit()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._anchor.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
+        db.row_factory = sqlite3.Row
+        db.execute("PRAGMA foreign_keys = ON")
+        db.execute("PRAGMA synchronous = NORMAL")  # with WAL: a power cut may lose the last epochs, never the database
+        return db
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"the run store {self._path} cannot be used ({error}): check the folder's permissions and free space, "
+                "move the file away, or set CFCORE_RUNS_DIR to another folder"
+            ) from error
+
+
+def _enter_wal(db: sqlite3.Connection) -> None:
+    """Switch to a write-ahead log. Two processes that do so at once are refused without waiting, hence the turns."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)

@@ -1,0 +1,308 @@
+"""The queue of runs: who is next, what a worker says, and how a run ends.
+
+One background thread owns everything that talks to Dask. It starts the cluster, hands out runs first come first served,
+writes what workers report to the store, and deals with losses; other threads only put work into its inbox, so a page
+never waits. At most as many runs are handed to Dask as there are workers. The rest wait here, where their order is
+plain, and where a worker that dies takes no more than its own run with it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import queue
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from cfcore.config import RunRequest
+from cfcore.runs import ORPHANED as CLOSED
+from cfcore.runs import Run, RunStore, StoreError
+from cfcore.servers import BEAT_SECONDS, this_server
+from cfcore.training import EpochResult
+
+if TYPE_CHECKING:  # importing distributed takes half a second: the background thread does it
+    from cfcore.cluster import Cluster, Future
+
+LOST = (
+    "The worker was lost (killed, or out of memory) while it trained this run. A new one is starting: "
+    "try again, with a smaller embedding or another lookup if memory is short."
+)
+STOPPED_EARLY = "Stopped before it started."
+STOPPING = "Stopping."
+_CLOSE_SECONDS = 20
+_LOOK_SECONDS = 0.05  # how often to see whether a task has ended
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobsStatus:
+    """The state of the queue: ``starting``, ``ready`` or ``failed``, and why; ``queued`` and ``running`` count runs."""
+
+    state: str
+    message: str
+    n_workers: int
+    queued: int
+    running: int
+
+
+@dataclass
+class _Flight:
+    """A run that Dask has: its task, and what the worker that began it calls that beginning ('' before)."""
+
+    future: Future
+    attempt: str = ""
+
+
+class Jobs:
+    """Runs requests on Dask workers and keeps what comes of them in ``store``. Starts at once, in the background."""
+
+    def __init__(self, store: RunStore) -> None:
+        self._store = store
+        self._server = this_server()
+        self._topic = f"latent-lab-{secrets.token_hex(8)}"
+        self._lock = threading.Lock()  # guards what pages ask for; held for moments
+        self._state, self._message, self._n_workers = "starting", "", 0
+        self._waiting: deque[str] = deque()
+        self._flights: dict[str, _Flight] = {}
+        self._retried: set[str] = set()
+        self._next_beat = 0.0
+        self._cluster: Cluster | None = None
+        self._closing = False
+        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        store.fail_orphans()
+        self._thread = threading.Thread(target=self._work, name="jobs", daemon=True)
+        self._thread.start()
+        atexit.register(self.close)
+
+    def submit(self, request: RunRequest, *, visitor: str = "", dataset_title: str = "") -> Run:
+        """Put a run at the end of the queue; returns at once.
+
+        Raises:
+            StoreError: the run cannot be kept.
+        """
+        run = self._store.create(request, visitor=visitor, dataset_title=dataset_title, server=self._server)
+        with self._lock:
+            if not self._closing:
+                self._waiting.append(run.id)
+        if self._closing:
+            self._store.fail(run.id, CLOSED)
+        self._inbox.put(self._hand_out)
+        return run
+
+    def stop(self, run_id: str) -> None:
+        """End a run: at once when it has not started, else at its next step, keeping what it has learned so far."""
+        with self._lock, contextlib.suppress(ValueError):
+            self._waiting.remove(run_id)
+        if not self._store.cancel(run_id, STOPPED_EARLY):
+            self._store.note(run_id, STOPPING)
+        self._inbox.put(partial(self._stop, run_id))
+
+    def position(self, run_id: str) -> int | None:
+        """The place of a run in this server's queue, 1 being next; ``None`` when it is not in it (any more)."""
+        with self._lock:
+            order = [*self._starting(), *self._waiting]
+        return order.index(run_id) + 1 if run_id in order else None
+
+    def status(self) -> JobsStatus:
+        """The state of the queue; costs nothing, so that a page may ask often."""
+        with self._lock:
+            starting = self._starting()
+            return JobsStatus(
+                state=self._state,
+                message=self._message,
+                n_workers=self._n_workers,
+                queued=len(starting) + len(self._waiting),
+                running=len(self._flights) - len(starting),
+            )
+
+    def close(self) -> None:
+        """End the workers, and mark the runs that have not ended as failed. Nothing can be submitted afterwards."""
+        with self._lock:
+            if self._closing:
+                return
+            self._closing = True
+        atexit.unregister(self.close)
+        self._inbox.put(lambda: None)
+        self._thread.join(_CLOSE_SECONDS)
+
+    def _starting(self) -> list[str]:
+        return [run_id for run_id, flight in self._flights.items() if not flight.attempt]
+
+    # Everything below runs in the background thread.
+
+    def _work(self) -> None:
+        try:
+            self._begin()
+            while not self._closing:
+                self._do_next()
+        finally:
+            with self._lock:
+                self._closing = True
+                mine = [*self._flights, *self._waiting]
+            with contextlib.suppress(StoreError):
+                self._fail(mine, CLOSED)
+            cluster, self._cluster = self._cluster, None
+            self._set_state("failed", "The queue of runs has ended: start the app again.")
+            if cluster is not None:
+                cluster.close()
+
+    def _do_next(self) -> None:
+        task = None
+        with contextlib.suppress(queue.Empty):
+            task = self._inbox.get(timeout=_LOOK_SECONDS if self._flights else BEAT_SECONDS)
+        try:
+            if task is not None:
+                task()
+            self._end_those_done()
+            if time.monotonic() > self._next_beat:
+                self._next_beat = time.monotonic() + BEAT_SECONDS
+                self._beat()
+        except (StoreError, OSError):  # a full disk, a connection that broke: the queue goes on
+            logger.exception("a step of the queue of runs failed")
+
+    def _begin(self) -> None:
+        """Start the cluster, or say why that failed, to those who wait as well."""
+        self._set_state("starting", "")
+        try:
+            from cfcore.cluster import Cluster, ClusterSettings
+
+            atexit.unregister(self.close)  # again, so that it comes before the farewells of distributed,
+            atexit.register(self.close)  # which was imported just now
+            self._cluster = Cluster(ClusterSettings.from_environment())
+            self._cluster.on_event(self._topic, lambda message: self._inbox.put(partial(self._hear, message)))
+        except (ValueError, OSError, RuntimeError) as error:  # TimeoutError is an OSError
+            if self._closing or not threading.main_thread().is_alive():
+                return  # the app ended while this began
+            message = str(error) if isinstance(error, ValueError) else f"The workers could not be started: {error}"
+            logger.warning("no cluster: %s", message)
+            self._set_state("failed", message)
+            with self._lock:
+                waiting = list(self._waiting)
+                self._waiting.clear()
+            self._fail(waiting, message)
+        else:
+            self._set_state("ready", "")
+
+    def _beat(self) -> None:
+        """Every few seconds: say that we are alive, and look after the cluster."""
+        self._store.beat(self._server)
+        self._hand_out()
+        if self._cluster is not None:
+            self._set_state("ready", "")
+
+    def _restart(self) -> None:
+        """Begin again with a new cluster; runs that the old one had are lost."""
+        cluster, self._cluster = self._cluster, None
+        with self._lock:
+            lost, self._flights = list(self._flights), {}
+        self._fail(lost, LOST)
+        if cluster is not None:
+            cluster.close()
+        self._begin()
+
+    def _set_state(self, state: str, message: str) -> None:
+        n_workers = self._cluster.n_workers() if self._cluster is not None else 0
+        if state == "ready" and not n_workers:
+            message = "No worker has joined the scheduler yet: start one with 'dask worker'."
+        with self._lock:
+            self._state, self._message, self._n_workers = state, message, n_workers
+
+    def _fail(self, run_ids: list[str], message: str) -> None:
+        for run_id in run_ids:
+            self._store.fail(run_id, message)
+
+    def _hand_out(self) -> None:
+        """Give the longest waiting runs to Dask, as many as there are workers without one."""
+        if self._cluster.broken() if self._cluster is not None else self._waiting:
+            self._restart()
+        while self._cluster is not None and self._waiting and len(self._flights) < max(1, self._cluster.n_workers()):
+            with self._lock:
+                run_id = self._waiting[0] if self._waiting else ""
+            run, future = self._store.get(run_id), None
+            if run is not None and run.active:
+                try:
+                    future = self._cluster.train(run_id, run.request, self._topic)
+                except ValueError as error:  # the data, which had to be read here
+                    self._store.fail(run_id, str(error))
+            with self._lock, contextlib.suppress(ValueError):
+                if future is not None:
+                    self._flights[run_id] = _Flight(future)
+                self._waiting.remove(run_id)
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        """Take an event from a worker: a run has begun, or some of its epochs."""
+        run_id, flight = message["run_id"], self._flights.get(message["run_id"])
+        if flight is None:
+            return  # stopped, or lost, in the meantime
+        if flight.attempt not in ("", message["attempt"]):  # a scheduler elsewhere gave it to a second worker
+            self._forget(run_id)
+            self._store.fail(run_id, LOST)
+            return
+        if "started" in message:
+            with self._lock:
+                flight.attempt = message["attempt"]
+            self._store.start(run_id, **message["started"])
+        else:
+            self._store.add_epochs(run_id, [EpochResult(**epoch) for epoch in message["epochs"]])
+
+    def _stop(self, run_id: str) -> None:
+        if self._cluster is None or run_id not in self._flights:
+            return
+        run = self._store.get(run_id)
+        if run is not None and run.active:
+            self._cluster.request_stop(run_id)
+        else:  # it had been handed out, but had not begun
+            self._forget(run_id)
+            self._hand_out()
+
+    def _forget(self, run_id: str) -> None:
+        with self._lock:
+            flight = self._flights.pop(run_id)
+        flight.future.cancel()
+        if self._cluster is not None:
+            self._cluster.request_stop(run_id)
+
+    def _end_those_done(self) -> None:
+        """Take the end of tasks, good or bad, and let the next runs begin."""
+        # Dask's own callback for this would do, but it complains loudly when the interpreter is on its way out.
+        for run_id, flight in [(run_id, flight) for run_id, flight in self._flights.items() if flight.future.done()]:
+            try:
+                self._keep(run_id, flight)
+            except (StoreError, OSError) as error:
+                logger.exception("the outcome of run %s is lost", run_id)
+                self._store.fail(run_id, f"The outcome of this run could not be kept: {error}.")
+            finally:
+                with self._lock:
+                    self._flights.pop(run_id, None)
+                self._hand_out()
+
+    def _keep(self, run_id: str, flight: _Flight) -> None:
+        from cfcore.cluster import KilledWorker, why_not
+
+        error = why_not(flight.future)
+        if isinstance(error, KilledWorker) and not flight.attempt and run_id not in self._retried:
+            self._retried.add(run_id)  # it died before this run began, so most likely not of it: once more
+            with self._lock:
+                self._waiting.appendleft(run_id)
+        elif isinstance(error, KilledWorker):
+            self._store.fail(run_id, LOST)
+        elif error is not None:
+            logger.error("run %s came to nothing", run_id, exc_info=error)
+            self._store.fail(run_id, f"This run was lost ({type(error).__name__}: {error}): start it again.")
+        else:
+            outcome = flight.future.result()
+            if outcome.started is not None:  # these may have overtaken the events that say the same
+                self._store.start(run_id, **outcome.started)
+                self._store.add_epochs(run_id, outcome.history)
+            if outcome.trained is None:
+                self._store.fail(run_id, outcome.problem)
+            else:
+                self._store.finish(run_id, outcome.trained, valid_rows=outcome.valid_rows)
