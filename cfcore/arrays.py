@@ -13,32 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from cfcore.database import StoreError
-from cfcore.models import to_arrays
-from cfcore.training import Trained
 
 RUN_ID = re.compile(r"[A-Za-z0-9_-]{16}")  # what secrets.token_urlsafe(12) makes; ids come from links, so check first
 _STALE_SECONDS = 3600
-
-
-def run_arrays(trained: Trained, valid_rows: np.ndarray | None) -> dict[str, np.ndarray]:
-    """The arrays of a finished run, by name.
-
-    ``user_factors`` (U, k), ``item_factors`` (M, k) and, where the approach has them, ``user_bias`` (U,) and
-    ``item_bias`` (M,), all NaN where nothing was trained; ``valid_predictions`` (n_valid,) and, where known,
-    ``valid_rows`` (n_valid,); ``snapshot_epochs`` (s,), ``snapshot_item_idx`` (m,), ``snapshot_factors`` (s, m, k);
-    and ``model_...``, from which :func:`cfcore.models.from_arrays` rebuilds the model.
-    """
-    arrays = {
-        "user_factors": trained.user_factors,
-        "item_factors": trained.item_factors,
-        "valid_predictions": trained.valid_predictions,
-        "snapshot_epochs": trained.snapshots.epochs,
-        "snapshot_item_idx": trained.snapshots.item_idx,
-        "snapshot_factors": trained.snapshots.factors,
-        **to_arrays(trained.model),
-    }
-    optional = {"user_bias": trained.user_bias, "item_bias": trained.item_bias, "valid_rows": valid_rows}
-    return arrays | {name: values for name, values in optional.items() if values is not None}
 
 
 class ArrayFiles:

@@ -165,7 +165,7 @@ class Jobs:
             if time.monotonic() > self._next_beat:
                 self._next_beat = time.monotonic() + BEAT_SECONDS
                 self._beat()
-        except (StoreError, OSError):  # a full disk, a connection that broke: the queue goes on
+        except Exception:  # a full disk, a connection that broke, a mistake of ours: the queue goes on all the same
             logger.exception("a step of the queue of runs failed")
 
     def _begin(self) -> None:
@@ -276,7 +276,7 @@ class Jobs:
         for run_id, flight in [(run_id, flight) for run_id, flight in self._flights.items() if flight.future.done()]:
             try:
                 self._keep(run_id, flight)
-            except (StoreError, OSError) as error:
+            except Exception as error:  # whatever it is, no run may stay "running" for ever
                 logger.exception("the outcome of run %s is lost", run_id)
                 self._store.fail(run_id, f"The outcome of this run could not be kept: {error}.")
             finally:
@@ -298,11 +298,11 @@ class Jobs:
             logger.error("run %s came to nothing", run_id, exc_info=error)
             self._store.fail(run_id, f"This run was lost ({type(error).__name__}: {error}): start it again.")
         else:
-            outcome = flight.future.result()
-            if outcome.started is not None:  # these may have overtaken the events that say the same
-                self._store.start(run_id, **outcome.started)
-                self._store.add_epochs(run_id, outcome.history)
-            if outcome.trained is None:
-                self._store.fail(run_id, outcome.problem)
+            result = flight.future.result()
+            if result["started"] is not None:  # these may have overtaken the events that say the same
+                self._store.start(run_id, **result["started"])
+                self._store.add_epochs(run_id, [EpochResult(**epoch) for epoch in result["epochs"]])
+            if "problem" in result:
+                self._store.fail(run_id, result["problem"])
             else:
-                self._store.finish(run_id, outcome.trained, valid_rows=outcome.valid_rows)
+                self._store.finish(run_id, result["outcome"])

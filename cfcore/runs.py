@@ -13,20 +13,20 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import platformdirs
 
-from cfcore.arrays import RUN_ID, ArrayFiles, run_arrays
+from cfcore.arrays import RUN_ID, ArrayFiles
 from cfcore.config import RunRequest
 from cfcore.database import Database, StoreError
 from cfcore.models import Model, from_arrays
 from cfcore.servers import server_gone
-from cfcore.training import EpochResult, Metrics, Trained
+from cfcore.training import EpochResult, Metrics
 
 __all__ = ["ACTIVE", "STATUSES", "Run", "RunStore", "StoreError"]
 
@@ -147,25 +147,19 @@ class RunStore:
             if row and row["status"] == "running":
                 _write_epochs(db, run_id, results)
 
-    def finish(self, run_id: str, trained: Trained, *, valid_rows: np.ndarray | None = None) -> bool:
-        """Keep the outcome of an active run: arrays, errors and the whole history; returns whether it was still active.
-
-        ``valid_rows`` (n_valid,) are the rows of the data set that ``trained.valid_predictions`` go with.
-        """
+    def finish(self, run_id: str, outcome: Mapping[str, Any]) -> bool:
+        """Keep an ``outcome`` (:func:`cfcore.outcome.outcome_of`) of an active run; returns whether it still was active."""
         run = self.get(run_id)
         if run is None or not run.active:
             return False
-        self._files.save(run_id, run_arrays(trained, valid_rows))  # first: a run that reads as done has its arrays
+        self._files.save(run_id, outcome["arrays"])  # first: a run that reads as done has its arrays
         changed = self._change(
             run_id,
             ACTIVE,
-            epochs=trained.history,
-            status=trained.status,
-            message=trained.message,
+            epochs=[EpochResult(**epoch) for epoch in outcome["epochs"]],
             finished=time.time(),
-            metrics=json.dumps(asdict(trained.metrics), allow_nan=False),
-            fit_seconds=trained.fit_seconds,
-            peak_memory_mb=trained.peak_memory_mb,
+            metrics=json.dumps(outcome["metrics"], allow_nan=False),
+            **{name: outcome[name] for name in ("status", "message", "fit_seconds", "peak_memory_mb")},
         )
         if not changed:
             self._files.delete(run_id)

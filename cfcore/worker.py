@@ -13,18 +13,17 @@ import sys
 import threading
 import time
 import uuid
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
 from distributed import Worker, WorkerPlugin, get_worker
 
 from cfcore import approaches, datasets
 from cfcore.config import RunRequest
 from cfcore.metrics import mse
+from cfcore.outcome import outcome_of, plain_epoch
 from cfcore.ratings import Ratings, Split, make_split
-from cfcore.training import EpochResult, StopTraining, Trained
+from cfcore.training import EpochResult, StopTraining
 
 REPORT_SECONDS = 0.05  # epochs that come faster are sent together
 
@@ -35,26 +34,16 @@ _importing = threading.Lock()  # two threads that import torch at once can meet 
 _stopping: set[str] = set()
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Outcome:
-    """How a run ended: ``trained`` with the ``valid_rows`` (n_valid,) it was measured on, or a ``problem`` in words.
+def execute(run_id: str, request: dict[str, Any], topic: str, ratings: Ratings | None = None) -> dict[str, Any]:
+    """Train a run and report to ``topic``; ``ratings`` are given when this machine may not have them.
 
-    ``started`` and ``history`` are what the events said, as they may still be on their way.
+    Returns ``started`` and ``epochs``, which are what the events said and may still be on their way, and either the
+    ``outcome`` (see :func:`cfcore.outcome.outcome_of`) or a ``problem`` in words.
     """
-
-    started: dict[str, Any] | None
-    history: tuple[EpochResult, ...]
-    trained: Trained | None = None
-    valid_rows: np.ndarray | None = None
-    problem: str = ""
-
-
-def execute(run_id: str, request: dict[str, Any], topic: str, ratings: Ratings | None = None) -> Outcome:
-    """Train a run and report to ``topic``; ``ratings`` are given when this machine may not have them."""
     reporter = Reporter(run_id, topic)
     with _training:
         try:
-            return _train(RunRequest.from_json(request), reporter, ratings)
+            return {**_train(RunRequest.from_json(request), reporter, ratings), **reporter.said()}
         except ValueError as refusal:  # in words that are meant for the person
             problem = str(refusal)
         except Exception as error:  # whatever it is: to unpickle torch's own would import torch in the page's process
@@ -62,7 +51,7 @@ def execute(run_id: str, request: dict[str, Any], topic: str, ratings: Ratings |
             problem = f"The training broke off ({type(error).__name__}: {error})."
         finally:
             _stopping.discard(run_id)
-    return Outcome(started=reporter.started, history=tuple(reporter.history), problem=problem)
+    return {"problem": problem, **reporter.said()}
 
 
 def request_stop(run_id: str) -> None:
@@ -70,7 +59,7 @@ def request_stop(run_id: str) -> None:
     _stopping.add(run_id)
 
 
-def _train(request: RunRequest, reporter: Reporter, ratings: Ratings | None) -> Outcome:
+def _train(request: RunRequest, reporter: Reporter, ratings: Ratings | None) -> dict[str, Any]:
     if ratings is None:
         ratings = _load(request.dataset, _changed(request.dataset))
     split = make_split(ratings, request.split)
@@ -78,8 +67,7 @@ def _train(request: RunRequest, reporter: Reporter, ratings: Ratings | None) -> 
         approaches.load(request.config.approach)
     reporter.start(split)
     trained = approaches.train(split, request.config, reporter.on_epoch, reporter.on_batch)
-    trained = replace(trained, history=tuple(_light(result) for result in trained.history))
-    return Outcome(started=reporter.started, history=tuple(reporter.history), trained=trained, valid_rows=split.valid)
+    return {"outcome": outcome_of(trained, split.valid)}
 
 
 class Reporter:
@@ -90,7 +78,7 @@ class Reporter:
         self._attempt = uuid.uuid4().hex
         self._n_sent, self._sent = 0, 0.0
         self.started: dict[str, Any] | None = None
-        self.history: list[EpochResult] = []
+        self._epochs: list[dict[str, Any]] = []
 
     def start(self, split: Split) -> None:
         """Say what the run is measured on."""
@@ -107,36 +95,24 @@ class Reporter:
 
     def on_epoch(self, result: EpochResult) -> None:
         """Take an epoch; raises ``StopTraining`` when somebody asked for it."""
-        self.history.append(_light(result))
+        self._epochs.append(plain_epoch(result))
         self.on_batch(result.train_loss)
 
     def on_batch(self, loss: float) -> None:
         """Send what is waiting, at most so often; raises ``StopTraining`` when somebody asked for it."""
-        new = self.history[self._n_sent :]
+        new = self._epochs[self._n_sent :]
         if new and time.monotonic() - self._sent > REPORT_SECONDS:
-            self._send({"epochs": [_plain(result) for result in new]})
-            self._n_sent, self._sent = len(self.history), time.monotonic()
+            self._send({"epochs": new})
+            self._n_sent, self._sent = len(self._epochs), time.monotonic()
         if self._run_id in _stopping:
             raise StopTraining
 
+    def said(self) -> dict[str, Any]:
+        """All that was reported, whether or not it was sent."""
+        return {"started": self.started, "epochs": self._epochs}
+
     def _send(self, message: dict[str, Any]) -> None:
         get_worker().log_event(self._topic, {"run_id": self._run_id, "attempt": self._attempt, **message})
-
-
-def _light(result: EpochResult) -> EpochResult:
-    return replace(result, item_factors=None)  # which factors to keep is settled by then: they are in the snapshots
-
-
-def _plain(result: EpochResult) -> dict[str, Any]:
-    """An epoch as an event can carry it: plain numbers, where an approach may have used numpy's."""
-    rate = result.learning_rate
-    return {
-        "epoch": int(result.epoch),
-        "train_loss": float(result.train_loss),
-        "valid_loss": float(result.valid_loss),
-        "seconds": float(result.seconds),
-        "learning_rate": None if rate is None else float(rate),
-    }
 
 
 def _changed(dataset: str) -> int:

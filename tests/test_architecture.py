@@ -17,7 +17,7 @@ LAYERS = [
     {"config", "metrics", "memory", "models", "ratings"},
     {"training"},
     {"approaches", "estimate"},
-    {"datasets", "database", "servers", "arrays", "runs", "worker"},
+    {"datasets", "database", "servers", "arrays", "outcome", "runs", "worker"},
     {"jobs", "cluster", "charts", "illustrate", "export"},
     {"ui", "__main__"},
     {"app", "pages"},

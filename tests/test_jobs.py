@@ -155,6 +155,19 @@ def test_a_stopped_real_run_keeps_its_epochs_and_factors(server: Server, sample:
     assert server.store.arrays(run_id)["item_factors"].shape == (sample.n_items, 50)
 
 
+def test_a_run_ends_well_when_files_are_edited_meanwhile(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An edit makes Streamlit forget our modules; what comes back then is of classes that the queue never knew."""
+    run_id = server.submit("fastai_custom", epochs=2, batch_size=64)
+    server.first_epoch(run_id)
+    for name in [name for name in sys.modules if name.split(".")[0] == "cfcore"]:
+        monkeypatch.delitem(sys.modules, name)
+    run = server.end(run_id)
+    monkeypatch.undo()
+    assert (run.status, run.message) == ("done", "")
+    assert len(server.store.arrays(run_id)["item_factors"]) == 321
+    assert server.end(server.submit("scratch", epochs=1)).status == "done"
+
+
 def test_stopping_what_has_ended_changes_nothing(server: Server) -> None:
     run = server.end(server.submit("global_mean"))
     server.jobs.stop(run.id)

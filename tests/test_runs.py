@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from cfcore import approaches
 from cfcore.config import FOLDS, LOOKUPS, RunConfig, RunRequest, SplitConfig
 from cfcore.models import DotModel, Model, NetModel, from_arrays, to_arrays
+from cfcore.outcome import outcome_of
 from cfcore.ratings import Split
 from cfcore.runs import ORPHANED, RunStore, StoreError
 from cfcore.servers import SILENCE_SECONDS, server_gone, this_server
@@ -125,8 +126,8 @@ def test_the_life_of_a_run(store: RunStore, trained: Trained, small_split: Split
 
     store.add_epoch(run.id, epoch(1, loss=99.0))
     history = (epoch(1), epoch(2))  # the outcome knows better than the news, and knows all of it
-    assert store.finish(run.id, replace(trained, history=history), valid_rows=small_split.valid)
-    assert not store.finish(run.id, trained)
+    assert store.finish(run.id, outcome_of(replace(trained, history=history), small_split.valid))
+    assert not store.finish(run.id, outcome_of(trained))
     store.add_epoch(run.id, epoch(3))  # late news
     assert not store.fail(run.id, "too late")
 
@@ -150,7 +151,7 @@ def test_the_life_of_a_run(store: RunStore, trained: Trained, small_split: Split
 def test_arrays_come_back_with_their_holes(store: RunStore, trained: Trained, small_split: Split) -> None:
     user_factors = np.array([[1.5, np.nan], [np.nan, -0.0]], dtype=np.float32)
     run_id = store.create(REQUEST).id
-    store.finish(run_id, replace(trained, user_factors=user_factors), valid_rows=small_split.valid)
+    store.finish(run_id, outcome_of(replace(trained, user_factors=user_factors), small_split.valid))
     arrays = store.arrays(run_id)
     assert arrays["user_factors"].tobytes() == user_factors.tobytes()
     assert np.array_equal(arrays["valid_rows"], small_split.valid)
@@ -265,7 +266,7 @@ def test_a_pickle_is_never_opened(store: RunStore, tmp_path: Path) -> None:
 
 def test_a_half_written_file_is_told(store: RunStore, trained: Trained) -> None:
     run_id = store.create(REQUEST).id
-    store.finish(run_id, trained)
+    store.finish(run_id, outcome_of(trained))
     assert not list((store.root / "arrays").glob(".*"))
     path = store.root / "arrays" / f"{run_id}.npz"
     path.write_bytes(path.read_bytes()[:-100])

@@ -1,0 +1,64 @@
+"""What leaves a worker when a run ends: plain values and arrays, no instance of our own classes.
+
+When a file is edited under a running server (as a host does when it deploys), its module is loaded anew, and an object
+of the old class is then of no known class. Plain values do not mind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from cfcore.models import to_arrays
+from cfcore.training import EpochResult, Trained
+
+
+def outcome_of(trained: Trained, valid_rows: np.ndarray | None = None) -> dict[str, Any]:
+    """How a run ended, as plain values and arrays that can leave the worker.
+
+    ``valid_rows`` (n_valid,) are the rows of the data set that ``trained.valid_predictions`` go with.
+    """
+    return {
+        "status": trained.status,
+        "message": trained.message,
+        "metrics": asdict(trained.metrics),
+        "fit_seconds": trained.fit_seconds,
+        "peak_memory_mb": trained.peak_memory_mb,
+        "epochs": [plain_epoch(result) for result in trained.history],
+        "arrays": run_arrays(trained, valid_rows),
+    }
+
+
+def plain_epoch(result: EpochResult) -> dict[str, Any]:
+    """An epoch as plain numbers, where an approach may have used numpy's, and without its factors."""
+    rate = result.learning_rate
+    return {
+        "epoch": int(result.epoch),
+        "train_loss": float(result.train_loss),
+        "valid_loss": float(result.valid_loss),
+        "seconds": float(result.seconds),
+        "learning_rate": None if rate is None else float(rate),
+    }
+
+
+def run_arrays(trained: Trained, valid_rows: np.ndarray | None) -> dict[str, np.ndarray]:
+    """The arrays of a finished run, by name.
+
+    ``user_factors`` (U, k), ``item_factors`` (M, k) and, where the approach has them, ``user_bias`` (U,) and
+    ``item_bias`` (M,), all NaN where nothing was trained; ``valid_predictions`` (n_valid,) and, where known,
+    ``valid_rows`` (n_valid,); ``snapshot_epochs`` (s,), ``snapshot_item_idx`` (m,), ``snapshot_factors`` (s, m, k);
+    and ``model_...``, from which :func:`cfcore.models.from_arrays` rebuilds the model.
+    """
+    arrays = {
+        "user_factors": trained.user_factors,
+        "item_factors": trained.item_factors,
+        "valid_predictions": trained.valid_predictions,
+        "snapshot_epochs": trained.snapshots.epochs,
+        "snapshot_item_idx": trained.snapshots.item_idx,
+        "snapshot_factors": trained.snapshots.factors,
+        **to_arrays(trained.model),
+    }
+    optional = {"user_bias": trained.user_bias, "item_bias": trained.item_bias, "valid_rows": valid_rows}
+    return arrays | {name: values for name, values in optional.items() if values is not None}
