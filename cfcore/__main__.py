@@ -35,7 +35,7 @@ SETTINGS = {  # the option's name and type for each setting an approach may have
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         return options.run(options)
     except KeyboardInterrupt:
@@ -49,9 +49,10 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"cfcore: {message}\n")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m cfcore", description="Train collaborative filtering without a browser.")
-    commands = parser.add_subparsers(required=True, metavar="approaches | datasets | train")
+def parser() -> argparse.ArgumentParser:
+    """The commands and their options."""
+    top = _Parser(prog="python -m cfcore", description="Train collaborative filtering without a browser.")
+    commands = top.add_subparsers(required=True, metavar="approaches | datasets | train")
     for name, run, text in (
         ("approaches", _approaches, "the approaches, their settings and the article's values"),
         ("datasets", _datasets, "the data sets, and whether they are on disk"),
@@ -81,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, metavar="FOLDER", help="write predictions.csv, movies.csv, movie_factors.npy and run.json"
     )
     train.set_defaults(run=_train)
-    return parser
+    return top
 
 
 def _approaches(options: argparse.Namespace) -> int:
@@ -142,7 +143,7 @@ def _datasets(options: argparse.Namespace) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     try:
-        config, split_config = _requested(options)
+        config, split_config = requested(options)
         for path in (options.json and options.json.parent, options.out):
             if path:  # before an hour of training, not after it
                 path.mkdir(parents=True, exist_ok=True)
@@ -176,7 +177,8 @@ def _train(options: argparse.Namespace) -> int:
     return 0
 
 
-def _requested(options: argparse.Namespace) -> tuple[RunConfig, SplitConfig]:
+def requested(options: argparse.Namespace) -> tuple[RunConfig, SplitConfig]:
+    """The configuration and the split that the options ask for; raises ``ValueError`` where they cannot be."""
     config = approaches.make_config(options.approach, **_given(options))
     preset = APPROACHES[options.approach].preset_split
     seeds = (seed for seed in (options.split_seed, options.seed, 42) if seed is not None)

@@ -148,7 +148,7 @@ class RunStore:
                 _write_epochs(db, run_id, results)
 
     def finish(self, run_id: str, outcome: Mapping[str, Any]) -> bool:
-        """Keep an ``outcome`` (:func:`cfcore.outcome.outcome_of`) of an active run; returns whether it still was active."""
+        """Keep how an active run ended (:func:`cfcore.outcome.outcome_of`); returns whether it still was active."""
         run = self.get(run_id)
         if run is None or not run.active:
             return False

@@ -195,7 +195,7 @@ def _diverged(config: RunConfig, epoch: int) -> str:
         return f"{sentence}."
     return (
         f"{sentence}: a learning rate of {config.learning_rate:g} is too high here. "
-        f"Try {config.learning_rate / 10:.2g}."
+        f"Try {float(f'{config.learning_rate / 10:.2g}'):g}."
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cfcore import approaches
-from cfcore.approaches import APPROACHES, BASELINES, make_config
+from cfcore.approaches import APPROACHES, BASELINES, describe, make_config
 from cfcore.config import RunConfig, SplitConfig
 from cfcore.metrics import mse
 from cfcore.ratings import Split, make_split
@@ -171,7 +171,7 @@ def test_a_setting_it_does_not_have_is_an_error(key: str) -> None:
 @pytest.mark.parametrize("name", ["learning_rate", "epochs", "embedding_size"])
 def test_a_setting_out_of_range_is_an_error(key: str, name: str) -> None:
     with pytest.raises(ValueError, match=name):
-        make_config(key, **{name: -1})
+        describe(key).check(make_config(key).with_settings(**{name: -1}))
 
 
 @pytest.mark.parametrize("key", list(APPROACHES))

@@ -5,15 +5,20 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from cfcore.__main__ import main
-from cfcore.approaches import APPROACHES
+from cfcore.__main__ import main, parser, requested
+from cfcore.approaches import APPROACHES, make_config
+from cfcore.config import RunRequest, SplitConfig
+from cfcore.ui.result import command
 from tests.conftest import REAL_DATA
 
 ROOT = Path(__file__).parents[1]
@@ -155,3 +160,22 @@ def test_it_runs_as_a_module_from_anywhere(tmp_path: Path) -> None:
     assert rows["sample"]["on_disk"]
     assert rows["sample"]["simulated"]
     assert not rows["ml-100k"]["on_disk"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    key=st.sampled_from(list(APPROACHES)),
+    seed=st.integers(0, 5),
+    split=st.one_of(
+        st.sampled_from([SplitConfig.of("u1"), SplitConfig.of("time")]),
+        st.builds(SplitConfig, valid_fraction=st.floats(0.05, 0.9), seed=st.integers(0, 50)),
+    ),
+    rate=st.floats(1e-3, 1.0),
+)
+def test_the_command_a_page_shows_asks_for_the_same_run(key: str, seed: int, split: SplitConfig, rate: float) -> None:
+    known = APPROACHES[key].settings
+    chosen = {"seed": seed, "learning_rate": rate, "layers": (30, 20), "y_range": (0.5, 4.5), "lookup": "matrix"}
+    config = make_config(key, **{name: value for name, value in chosen.items() if name in known})
+    shown = shlex.split(command(RunRequest(dataset="sample", split=split, config=config)))
+    assert shown[:4] == ["python", "-m", "cfcore", "train"]
+    assert requested(parser().parse_args(shown[3:])) == (config, split)

@@ -52,7 +52,7 @@ def test_the_learner_itself_trains_on_every_row_once(small_split: Split) -> None
 
         def before_batch(self) -> None:
             if self.training:
-                self.seen.append(self.learn.xb[0].clone())  # pyright: ignore[reportOptionalMemberAccess]
+                self.seen.append(self.xb[0].clone())  # pyright: ignore[reportAttributeAccessIssue]
 
     with seeded(0):
         loaders = make_loaders(small_split, 32)

@@ -1,0 +1,1 @@
+"""The pages' frame, state and parts: the only modules of cfcore that import Streamlit."""

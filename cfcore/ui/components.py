@@ -1,0 +1,64 @@
+"""Parts that more than one page shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from cfcore.ratings import Ratings
+from cfcore.ui.words import count, percent, plain
+
+
+def four_places() -> list[DeltaGenerator]:
+    """Four places side by side, two above two on a phone."""
+    halves = st.columns(2, gap="small")
+    return [place for half in halves for place in half.columns(2, gap="small", wrap=False)]
+
+
+def at_a_glance(ratings: Ratings) -> None:
+    """How many ratings, users and movies there are, and how full the matrix is."""
+    ratings_place, users_place, movies_place, filled_place = four_places()
+    ratings_place.metric("Ratings", count(len(ratings)), border=True)
+    users_place.metric("Users", count(ratings.n_users), border=True)
+    movies_place.metric("Movies", count(ratings.n_items), border=True)
+    filled_place.metric(
+        "Filled",
+        percent(ratings.density),
+        border=True,
+        help="The share of the user x movie matrix that holds a rating.",
+    )
+
+
+def terms_of_use(ratings: Ratings) -> None:
+    """Licence and citation of the data set, as small print."""
+    about = ratings.about
+    parts = [about.licence and f"Licence: {about.licence}", about.citation and f"Cite: {about.citation}"]
+    text = " ".join(plain(part) for part in parts if part)
+    if about.simulated:
+        text = f"These ratings are simulated: no person gave them. {text}"
+    if text:
+        st.caption(text)
+
+
+def user_names(ratings: Ratings, user_idx: np.ndarray) -> list[str]:
+    return [f"user {ratings.users.user_id[index]}" for index in user_idx]
+
+
+def titles(ratings: Ratings, item_idx: np.ndarray, limit: int = 22) -> list[str]:
+    """Movie titles, cut to ``limit`` characters, for a chart's axis (which shows text as it is)."""
+    return [_cut(str(ratings.items.title[index]), limit) for index in item_idx]
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 1].rstrip()}…"
+
+
+def choose_one(label: str, options: Sequence[str], key: str) -> str:
+    """A row of buttons of which exactly one is pressed."""
+    chosen = st.segmented_control(
+        label, list(options), default=options[0], required=True, key=key, label_visibility="collapsed"
+    )
+    return chosen or options[0]

@@ -1,0 +1,201 @@
+"""The right side of the Train page: one run, from the queue to its result, read from the store.
+
+What moves is one fragment that runs twice a second while the run is active; when it ends, the whole page runs once
+more and shows what comes after.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import streamlit as st
+
+from cfcore.charts import LOSS_HEIGHT, Across, Error, loss_alt, loss_spec
+from cfcore.config import RunRequest
+from cfcore.runs import Run
+from cfcore.ui import state
+from cfcore.ui.components import four_places
+from cfcore.ui.frame import guard
+from cfcore.ui.words import against, error, seconds
+
+LOADING = "Starting: a fresh worker first loads PyTorch, about five seconds"
+LIVE_SECONDS = 0.4  # between two looks at the store: at least twice a second, with the time a look takes
+STATUS_HEIGHT = 76  # pixels, the same for every state
+MEAN, BIAS = "global mean", "user + movie bias"
+
+
+def live_run(run: Run | None, request: RunRequest | None) -> None:
+    """Progress, tiles, curves and the Stop button of a run; they keep up with it by themselves while it is active.
+
+    Where there is no run yet the same places stand empty, with the baselines of what ``request`` would train on.
+    """
+    active = run is not None and run.active
+    if run is not None:
+        request = run.request
+    st.fragment(_live, run_every=LIVE_SECONDS if active else None)(run.id if run else None, active, request)
+
+
+def baselines(run: Run | None, request: RunRequest | None) -> dict[str, float | None]:
+    """The MSE of both baselines on the validation rows, by the name on the chart.
+
+    Until the run has begun they are this page's own, so that the lines stand there from the first moment.
+    """
+    if run is not None and (run.baseline_bias_mse is not None or not run.active):
+        return {MEAN: run.baseline_mean_mse, BIAS: run.baseline_bias_mse}
+    try:
+        known = state.baseline_losses(request.dataset, request.split.to_json()) if request else {}
+    except ValueError:  # the worker has the data or will say what is wrong; this server need not have it
+        known = {}
+    return {MEAN: known.get("global_mean"), BIAS: known.get("bias")}
+
+
+def remaining(run: Run, now: float) -> float | None:
+    """Roughly how many seconds a running run still needs, from its last epochs; ``None`` before the first has ended."""
+    history, planned = run.history, run.request.config.epochs or 1
+    if not history:
+        return None
+    recent = [result.seconds for result in history[-5:]]
+    each = sum(recent) / len(recent)
+    since = now - (run.started or now) - sum(result.seconds for result in history)
+    return max(0.0, each * (planned - len(history)) - min(max(since, 0.0), each))
+
+
+def share_done(run: Run, now: float) -> float:
+    """How far a running run has come, from 0 to 1; within an epoch by the clock, never to the epoch's end."""
+    planned, done = run.request.config.epochs or 1, len(run.history)
+    if not done:
+        return 0.0
+    left = remaining(run, now) or 0.0
+    each = sum(result.seconds for result in run.history) / done
+    whole = left + each * done
+    by_clock = 1 - left / whole if whole > 0 else done / planned
+    return min(max(by_clock, done / planned), (done + 0.95) / planned, 1.0)
+
+
+def _live(run_id: str | None, was_active: bool, request: RunRequest | None) -> None:
+    with guard():
+        run = state.store().get(run_id) if run_id else None
+        if was_active and (run is None or not run.active):
+            st.rerun()  # the whole page, once: result, settings and the list of runs change with it
+        with st.container(height=STATUS_HEIGHT, border=False, vertical_alignment="center"):
+            if run is None:
+                st.markdown(":material/play_circle: Choose an approach and press **Train**: its loss falls here.")
+            else:
+                _status(run)
+        _tiles(run)
+        histories = {"this run": run.history} if run else {}
+        epochs = request.config.epochs if request else None
+        _chart(histories, baselines(run, request), epochs, starts_high(request))
+
+
+def _status(run: Run) -> None:
+    if not run.active:
+        planned = run.request.config.epochs or 1
+        st.progress(min(1.0, len(run.history) / planned), text=_ended(run))
+        return
+    left, right = st.columns([5, 1], vertical_alignment="center", wrap=False)
+    with right:
+        st.button(
+            "Stop",
+            icon=":material/stop_circle:",
+            width="stretch",
+            key=f"stop:{run.id}",
+            disabled=run.id in st.session_state.get("stopping", ()),
+            on_click=_stop,
+            args=(run.id,),
+        )
+    if run.status == "queued":
+        left.progress(0.0, text=_waiting(run))
+    else:
+        left.progress(share_done(run, time.time()), text=_running(run))
+
+
+def _waiting(run: Run) -> str:
+    workers = state.jobs().status()
+    if workers.state == "starting":
+        return LOADING
+    position = state.jobs().position(run.id)
+    if position is None or position <= 1:
+        return "Next in the queue" if workers.running else LOADING
+    return f"Number {position} in the queue: {position - 1} before this one"
+
+
+def _running(run: Run) -> str:
+    planned, done = run.request.config.epochs or 1, len(run.history)
+    if run.id in st.session_state.get("stopping", ()):
+        return f"Stopping in epoch {min(done + 1, planned)} of {planned}"
+    left = remaining(run, time.time())
+    if left is None:
+        return f"Epoch 1 of {planned}"
+    return f"Epoch {min(done + 1, planned)} of {planned} · about {seconds(max(left, 0.1))} left"
+
+
+def _ended(run: Run) -> str:
+    planned, done = run.request.config.epochs or 1, len(run.history)
+    took = f" · {seconds(run.fit_seconds)}" if run.fit_seconds is not None else ""
+    words = {"done": "Done", "stopped": "Stopped", "diverged": "Diverged", "failed": "Failed"}
+    return f"{words[run.status]} · {done} of {planned} epochs{took}"
+
+
+def _stop(run_id: str) -> None:
+    st.session_state.setdefault("stopping", []).append(run_id)
+    state.jobs().stop(run_id)
+
+
+def _tiles(run: Run | None) -> None:
+    last = run.history[-1] if run and run.history else None
+    tiles = four_places()
+    tiles[0].metric("Train loss", error(last.train_loss if last else None), border=True, help="MSE, this epoch")
+    tiles[1].metric("Valid loss", error(last.valid_loss if last else None), border=True, help="MSE, held-out ratings")
+    rmse = math.sqrt(last.valid_loss) if last and last.valid_loss >= 0 else None
+    words = "in stars"
+    if run and rmse is not None and run.baseline_bias_mse:
+        words = against(rmse, math.sqrt(run.baseline_bias_mse), "bias")
+    tiles[2].metric("Valid RMSE", error(rmse), border=True, help=f"The typical error in stars: {words}.")
+    speed, unit = "–", "Ratings trained on each second"
+    if run and last and run.n_train and last.seconds > 0:
+        speed = f"{_compact(run.n_train / last.seconds)}/s"
+        unit = f"Ratings trained on each second; an epoch takes {seconds(last.seconds)}"
+    tiles[3].metric("Speed", speed, border=True, help=unit)
+
+
+def _compact(n: float) -> str:
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if n >= limit:
+            return f"{n / limit:.2g}{unit}" if n / limit < 100 else f"{n / limit:.0f}{unit}"
+    return f"{n:.0f}"
+
+
+def starts_high(request: RunRequest | None) -> bool:
+    """Whether the first losses are so large that only a logarithmic axis shows the last ones."""
+    return request is not None and request.config.approach in ("scratch", "pytorch")
+
+
+def _chart(histories: dict, baselines: dict[str, float | None], n_epochs: int | None, log: bool) -> None:
+    with st.container(horizontal=True, gap="medium", key="chart-options"):
+        error_kind: Error = _option("Error", {"mse": "MSE", "rmse": "RMSE"}, "chart-error", "mse")
+        x: Across = _option("Across", {"epoch": "Epochs", "seconds": "Seconds"}, "chart-x", "epoch")
+        scale = _option("Scale", {"linear": "Linear", "log": "Log"}, f"chart-scale-{log}", "log" if log else "linear")
+    with st.container(height=LOSS_HEIGHT + 20, border=False):
+        st.vega_lite_chart(
+            spec=loss_spec(histories, baselines, error=error_kind, x=x, log=scale == "log", n_epochs=n_epochs),
+            width="stretch",
+            key="loss",
+            alt=loss_alt(histories, baselines, error=error_kind),
+        )
+
+
+def _option(label: str, names: dict[Any, str], key: str, default: Any) -> Any:
+    chosen = st.segmented_control(
+        label,
+        list(names),
+        default=default,
+        required=True,
+        format_func=names.__getitem__,
+        key=key,
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    return chosen or default

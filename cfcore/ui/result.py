@@ -1,0 +1,213 @@
+"""What stands under a finished run: its errors against both baselines, in words, and what to do next."""
+
+from __future__ import annotations
+
+import math
+import shlex
+
+import streamlit as st
+
+from cfcore import datasets
+from cfcore.approaches import describe, make_config
+from cfcore.config import FOLDS, RunConfig, RunRequest
+from cfcore.runs import Run
+from cfcore.ui import draft, state
+from cfcore.ui.notes import LESSONS, NOTES
+from cfcore.ui.progress import BIAS, MEAN
+from cfcore.ui.words import against, error, memory, number, plain, seconds, sentence
+
+ON_THE_COMMAND_LINE = (
+    "epochs",
+    "learning_rate",
+    "embedding_size",
+    "batch_size",
+    "weight_decay",
+    "hidden_size",
+    "layers",
+    "y_range",
+    "lookup",
+    "seed",
+)
+
+
+def heading(run: Run | None) -> None:
+    """Which run this is: approach, data, split and every setting, in two lines; or that there is none yet."""
+    if run is None:
+        st.subheader("Nothing trained yet", anchor="run")
+        st.caption("The dotted lines are the errors to beat: predicting without any learned factor.")
+        return
+    info = describe(run.request.config.approach)
+    title = f"{plain(run.name or info.title)} on {plain(run.dataset_title or run.request.dataset)}"
+    st.subheader(title, anchor="run")
+    split = f" · {plain(run.split_how)}" if run.split_how else ""
+    st.caption(f"{plain(config_line(run.request.config))}{split}")
+
+
+def config_line(config: RunConfig) -> str:
+    """Every setting of a configuration in one line."""
+    settings = describe(config.approach).settings
+    values = ((setting.label.lower(), getattr(config, name)) for name, setting in settings.items())
+    return " · ".join(f"{label} {number(value)}" for label, value in values if value is not None)
+
+
+def outcome(run: Run) -> None:
+    """How the run ended, with what to do about it; and its errors where it has any."""
+    if run.status == "diverged":
+        _diverged(run)
+    elif run.status == "failed":
+        with st.container(horizontal=True, vertical_alignment="center"):
+            message = run.message or "The worker was lost before the run ended."
+            st.error(sentence(message), icon=":material/error:", width="stretch")
+            st.button("Run again", icon=":material/refresh:", on_click=run_again, args=(run.id,))
+    elif run.status == "stopped":
+        st.info(sentence(run.message or "Stopped."), icon=":material/stop_circle:")
+    if run.status in ("done", "stopped"):
+        _errors(run)
+        _note(run)
+
+
+def use_settings(run: Run) -> None:
+    """Offer to draft what this run ran with, where the draft says something else."""
+    st.button(
+        "Use these settings",
+        icon=":material/input:",
+        on_click=_use,
+        args=(run.id,),
+        help="Copy this run's approach, settings and split to the left.",
+    )
+
+
+def code_that_ran(request: RunRequest, label: str = "The code that ran") -> None:
+    """The approach's own file, and the command that does the same without a browser."""
+    info = describe(request.config.approach)
+    with st.expander(label, icon=":material/code:"):
+        if request.config.approach in LESSONS:
+            st.markdown(LESSONS[request.config.approach])
+        st.markdown("The same run without a browser:")
+        st.code(command(request), language="bash", wrap_lines=True)
+        names = [source.name for source in info.sources]
+        st.markdown(
+            "The lesson, as it stands, and the parts it shares with others:" if len(names) > 1 else "The lesson:"
+        )
+        for tab, source in zip(st.tabs(names), info.sources, strict=True):
+            tab.code(source.read_text(encoding="utf-8"), language="python", line_numbers=True, height=520)
+
+
+def command(request: RunRequest) -> str:
+    """The command line that does the same; settings that are the preset's are left out."""
+    config, split = request.config, request.split
+    preset = make_config(config.approach)
+    words = ["python", "-m", "cfcore", "train", "--approach", config.approach, "--dataset", request.dataset]
+    words += ["--split", split.kind]
+    if split.kind not in FOLDS and split.valid_fraction is not None:
+        words += ["--valid-fraction", number(split.valid_fraction)]
+    for name in ON_THE_COMMAND_LINE:
+        value = getattr(config, name)
+        if value is not None and value != getattr(preset, name):
+            words += [f"--{name.replace('_', '-')}", *number(value).split(", ")]
+    if split.seed is not None and split.seed != config.seed:  # or the seed of the weights would be the split's as well
+        words += ["--split-seed", str(split.seed)]
+    return shlex.join(words)
+
+
+def recent_runs() -> None:
+    """The latest runs of this visit, to open again."""
+    runs = state.store().list(visitor=state.visitor(), limit=6)
+    if len(runs) < 2:
+        return
+    st.markdown("**Recent runs of this visit**")
+    for run in runs:
+        error = (
+            f" · RMSE {run.metrics.valid_rmse:.3f}" if run.metrics and run.metrics.valid_rmse else f" · {run.status}"
+        )
+        st.button(
+            f"{plain(run.name or describe(run.request.config.approach).title)}{error}",
+            key=f"open:{run.id}",
+            type="tertiary",
+            icon=":material/show_chart:",
+            disabled=run.id == st.session_state.get("run"),
+            help=plain(config_line(run.request.config)),
+            on_click=lambda run_id=run.id: st.session_state.update(run=run_id),
+        )
+
+
+def run_again(run_id: str) -> None:
+    """Start the same request as a new run of this visit, and show that."""
+    run = state.store().get(run_id)
+    if run is not None:
+        submit(run.request, run.dataset_title)
+
+
+def submit(request: RunRequest, dataset_title: str) -> None:
+    """Queue a run of this visit and show it."""
+    state.keep_dataset()
+    run = state.jobs().submit(request, visitor=state.visitor(), dataset_title=dataset_title)
+    st.session_state["run"] = run.id
+
+
+def _use(run_id: str) -> None:
+    _try(run_id, {})
+
+
+def _diverged(run: Run) -> None:
+    config = run.request.config
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.warning(
+            sentence(run.message or "The loss stopped being a number."), icon=":material/trending_up:", width="stretch"
+        )
+        if config.learning_rate is not None:
+            lower = float(f"{config.learning_rate / 10:.2g}")
+            st.button(f"Try {number(lower)}", type="primary", on_click=_try, args=(run.id, {"learning_rate": lower}))
+
+
+def _try(run_id: str, changes: dict) -> None:
+    """Draft this run's settings with some changed."""
+    run = state.store().get(run_id)
+    if run is None:
+        return
+    draft.take(run.request)
+    if datasets.on_disk(run.request.dataset):
+        state.choose(run.request.dataset)
+    for name, value in changes.items():
+        draft.change(run.request.config.approach, name, value)
+
+
+def _errors(run: Run) -> None:
+    """RMSE and MAE of the run and of both baselines, and the difference in words."""
+    m = run.metrics
+    if m is None or m.valid_rmse is None:
+        return
+    rows = {
+        "": ["**This run**", BIAS.capitalize(), MEAN.capitalize()],
+        "RMSE, stars": [error(m.valid_rmse), error(m.baseline_bias_rmse), error(m.baseline_mean_rmse)],
+        "MAE, stars": [error(m.valid_mae), error(m.baseline_bias_mae), error(m.baseline_mean_mae)],
+        "By RMSE, this run is": [
+            "",
+            _compared(m.valid_rmse, m.baseline_bias_rmse),
+            _compared(m.valid_rmse, m.baseline_mean_rmse),
+        ],
+    }
+    st.table(rows, hide_index=True)
+    counts = f"{run.n_train:,} ratings trained, {run.n_valid:,} held out · " if run.n_train and run.n_valid else ""
+    st.caption(f"{counts}{seconds(run.fit_seconds)} of training · peak memory {memory(run.peak_memory_mb)}")
+    best = min(run.history, key=lambda result: result.valid_loss, default=None)
+    if best is not None and run.history[-1].valid_loss > best.valid_loss * 1.003:
+        st.caption(
+            f"The valid loss was lowest in epoch {best.epoch} (RMSE {error(math.sqrt(best.valid_loss))}) and rose "
+            "after it: the model went on learning the training ratings by heart."
+        )
+
+
+def _compared(value: float | None, baseline: float) -> str:
+    return against(value, baseline, "").replace(" than ", "").replace("the same as ", "the same").strip()
+
+
+def _note(run: Run) -> None:
+    config = run.request.config
+    note = NOTES.get(config.approach)
+    if note is None or not note.applies(config):
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.info(note.text, icon=":material/lightbulb:", width="stretch")
+        if note.fix:
+            st.button(note.label, type="primary", on_click=_try, args=(run.id, dict(note.fix)))

@@ -1,0 +1,61 @@
+"""What a run would be and cost, and the button that starts it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from cfcore.config import RunRequest
+from cfcore.estimate import estimate
+from cfcore.ratings import Ratings
+from cfcore.ui import state
+from cfcore.ui.result import submit
+from cfcore.ui.settings import approach_picker, article_button, settings_form, split_form
+from cfcore.ui.words import memory, seconds, sentence
+
+
+def settings_column(ratings: Ratings) -> RunRequest | None:
+    """Approach, button, settings; gives what would be trained, or ``None`` where that cannot be."""
+    approach = approach_picker()
+    start = st.container()
+    config = settings_form(approach, ratings)
+    split = split_form(approach, ratings)
+    request = RunRequest(dataset=ratings.about.name, split=split, config=config) if config else None
+    with start:
+        _start_buttons(approach, ratings, request)
+    return request
+
+
+def _start_buttons(approach: str, ratings: Ratings, request: RunRequest | None) -> None:
+    """Train, the article's preset, and what the run would take."""
+    cost, refusal = None, "One of the settings cannot be used: see below."
+    if request is not None:
+        try:
+            n_train, n_valid = state.split_sizes(request.dataset, request.split.to_json())
+        except ValueError as problem:
+            refusal = str(problem)
+        else:
+            sizes = {"n_users": ratings.n_users, "n_items": ratings.n_items}
+            cost = estimate(request.config, n_train=n_train, n_valid=n_valid, **sizes)
+            refusal = cost.refused
+    shown = state.store().get(st.session_state.get("run", ""))
+    busy = shown is not None and shown.active and shown.visitor == state.visitor()
+    left, right = st.columns(2, gap="small")
+    with left:
+        st.button(
+            "Train",
+            key="train",
+            type="primary",
+            icon=":material/play_arrow:",
+            width="stretch",
+            disabled=busy or bool(refusal) or request is None,
+            on_click=submit,
+            args=(request, ratings.about.title),
+        )
+    with right:
+        article_button(approach)
+    if refusal:
+        st.error(sentence(refusal), icon=":material/error:")
+    elif busy:
+        st.caption("Training: [its curves](#run) grow beside this, or below it on a phone.")
+    elif cost is not None:
+        st.caption(f"Takes roughly {seconds(cost.seconds)} and {memory(cost.memory_mb)} on two cores.")

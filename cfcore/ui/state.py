@@ -1,0 +1,149 @@
+"""What a visit remembers, and what all visits share.
+
+A visit keeps plain values in ``st.session_state``: who it is, the data set it chose, the settings it is drafting and
+the run it looks at. All visits share the store, the queue, the ratings in memory and the downloads. Instances of our
+own classes stay out of the session: an edited file reloads its module, and an old instance is then of no known class.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import Any
+
+import streamlit as st
+
+from cfcore import datasets
+from cfcore.approaches import baseline_predictions
+from cfcore.config import SplitConfig
+from cfcore.datasets import DataError, Download
+from cfcore.jobs import Jobs
+from cfcore.metrics import mse
+from cfcore.ratings import Ratings, make_split
+from cfcore.runs import RunStore
+from cfcore.ui.words import sentence
+
+PREFERRED, FALLBACK = "ml-100k", "sample"
+BASELINE_LIMIT = 2_000_000  # ratings: above it the page waits for the worker's baselines rather than compute them here
+
+
+@st.cache_resource(show_spinner=False)
+def store() -> RunStore:
+    """The runs of everybody who uses this server."""
+    return RunStore()
+
+
+@st.cache_resource(show_spinner=False)
+def jobs() -> Jobs:
+    """The queue in front of the workers; starting it returns at once and warms a worker up."""
+    return Jobs(store())
+
+
+@st.cache_resource(max_entries=3, show_spinner="Reading the ratings")
+def ratings(name: str) -> Ratings:
+    """The data set ``name``, read once for all visits.
+
+    Raises:
+        DataError: it is not on disk, or cannot be read.
+    """
+    return datasets.load(name)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def split_sizes(name: str, split: dict[str, Any]) -> tuple[int, int]:
+    """How many ratings of data set ``name`` train and validate.
+
+    Raises:
+        ValueError: the data set does not allow this split.
+    """
+    parts = make_split(ratings(name), SplitConfig.from_json(split))
+    return len(parts.train), len(parts.valid)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def baseline_losses(name: str, split: dict[str, Any]) -> dict[str, float]:
+    """The MSE of both baselines on the validation rows, by key; empty where that would hold up the page."""
+    data = ratings(name)
+    if len(data) > BASELINE_LIMIT:
+        return {}
+    parts = make_split(data, SplitConfig.from_json(split))
+    truth = data.rating[parts.valid]
+    return {key: mse(predictions, truth) for key, predictions in baseline_predictions(parts).items()}
+
+
+@st.cache_resource(show_spinner=False)
+def _downloads() -> dict[str, Download]:
+    return {}
+
+
+def download(name: str) -> Download | None:
+    """The download of ``name`` that was last started on this server, by anybody."""
+    return _downloads().get(name)
+
+
+def start_download(name: str) -> None:
+    """Start fetching ``name`` in the background, unless that is under way."""
+    current = download(name)
+    if current is None or current.state == "failed":
+        _downloads()[name] = Download(name)
+        _downloads()[name].start()
+
+
+def fetch_preferred_once() -> None:
+    """On a server without MovieLens 100K, try once to get it; ``CFCORE_OFFLINE=1`` prevents the attempt."""
+    offline = os.environ.get("CFCORE_OFFLINE", "") not in ("", "0")
+    if not offline and download(PREFERRED) is None and not datasets.on_disk(PREFERRED):
+        start_download(PREFERRED)
+
+
+def visitor() -> str:
+    """This visit's own random name, under which its runs are stored."""
+    return st.session_state.setdefault("visitor", secrets.token_urlsafe(12))
+
+
+def dataset() -> str:
+    """The data set this visit works with: the chosen one, else MovieLens 100K where it is on disk, else the sample."""
+    chosen = st.session_state.get("dataset")
+    return chosen or (PREFERRED if datasets.on_disk(PREFERRED) else FALLBACK)
+
+
+def choose(name: str) -> None:
+    """Work with data set ``name`` from now on."""
+    st.session_state["dataset"] = name
+
+
+def keep_dataset() -> None:
+    """Stay with the present data set: somebody who has begun to work must not find other data under their settings."""
+    choose(dataset())
+
+
+def chose_dataset() -> bool:
+    """Whether this visit has settled on a data set."""
+    return "dataset" in st.session_state
+
+
+def chosen_ratings() -> Ratings:
+    """The ratings this visit works with; falls back to the sample, and says so, when they have gone."""
+    name = dataset()
+    try:
+        return ratings(name)
+    except DataError as problem:
+        tell(f"{sentence(str(problem))} Until then this is the simulated sample.")
+        choose(FALLBACK)
+        return ratings(FALLBACK)
+
+
+def tell(sentence: str) -> None:
+    """Show ``sentence`` at the top of the page, once."""
+    st.session_state.setdefault("to_tell", []).append(sentence)
+
+
+def told() -> list[str]:
+    """What was told since the last page; reading it empties it."""
+    return st.session_state.pop("to_tell", [])
+
+
+def address() -> dict[str, str]:
+    """What of this module belongs in the address: the data set, where it was chosen from the catalogue."""
+    chosen = st.session_state.get("dataset")
+    return {"dataset": chosen} if chosen is not None and chosen in datasets.SOURCES else {}

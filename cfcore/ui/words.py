@@ -1,0 +1,84 @@
+"""Numbers and names as people read them: the one place that decides how many digits, and what is escaped."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from cfcore.charts.scales import short
+
+_MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+\-!|~$:])")
+
+
+def plain(text: object) -> str:
+    """``text`` with everything escaped that Markdown would read as markup: titles and file names are only text."""
+    return _MARKUP.sub(r"\\\1", " ".join(str(text).split()))
+
+
+def sentence(text: str) -> str:
+    """An error's text as a sentence: a capital, a full stop, nothing that Markdown would read as markup."""
+    text = plain(text.strip().rstrip("."))
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def count(n: float) -> str:
+    """A count with thousands separators: ``100,000``."""
+    return f"{n:,.0f}"
+
+
+def error(value: float | None) -> str:
+    """An error or a loss to three decimals; a dash where there is none, and three figures once it is huge."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return short(value)
+
+
+def seconds(value: float | None) -> str:
+    """A duration to two significant figures: ``0.42 s``, ``12 s``, ``3.5 min``."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if value < 0.001:
+        return "under 1 ms"
+    for limit, unit, name in ((1, 0.001, "ms"), (100, 1, "s"), (6000, 60, "min")):
+        if value < limit:
+            return f"{_two_figures(value / unit)} {name}"
+    return f"{_two_figures(value / 3600)} h"
+
+
+def memory(megabytes: float | None) -> str:
+    """An amount of memory: ``540 MB``, ``1.9 GB``."""
+    if megabytes is None or not math.isfinite(megabytes):
+        return "–"
+    return f"{_two_figures(megabytes)} MB" if megabytes < 1000 else f"{_two_figures(megabytes / 1000)} GB"
+
+
+def percent(share: float) -> str:
+    """A share in percent, with as many digits as small shares need: ``6.3%``."""
+    return f"{share:.1%}" if share >= 0.001 else f"{share * 100:.2g}%"
+
+
+def number(value: object) -> str:
+    """A setting's value as it would be typed, to the last digit: ``0.005``, ``1e-05``, ``100, 50``."""
+    if isinstance(value, list | tuple):
+        return ", ".join(number(each) for each in value)
+    return repr(float(value)).removesuffix(".0") if isinstance(value, float) else str(value)
+
+
+def against(value: float | None, baseline: float | None, name: str) -> str:
+    """How an error compares with a baseline's: ``12% better than user + movie bias``."""
+    if value is None or not baseline or not math.isfinite(value):
+        return f"cannot be compared with {name}"
+    change = (baseline - value) / baseline
+    if abs(change) < 0.0005:
+        return f"the same as {name}"
+    digits = 1 if abs(change) < 0.1 else 0
+    return f"{abs(change):.{digits}%} {'better' if change > 0 else 'worse'} than {name}"
+
+
+def _two_figures(value: float) -> str:
+    """``value`` rounded to two significant figures, never in scientific notation."""
+    if value == 0:
+        return "0"
+    digits = max(0, 1 - math.floor(math.log10(abs(value))))
+    rounded = round(value, 1 - math.floor(math.log10(abs(value))))
+    return f"{rounded:,.{digits}f}"

@@ -1,0 +1,109 @@
+"""Data: choose the ratings everything else works with, and look at them."""
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from cfcore.charts import (
+    matrix_corner,
+    matrix_corner_alt,
+    popularity_alt,
+    popularity_curve,
+    rating_histogram,
+    rating_histogram_alt,
+)
+from cfcore.illustrate import random_corner, top_corner
+from cfcore.ratings import Ratings
+from cfcore.ui import state
+from cfcore.ui.components import at_a_glance, choose_one, terms_of_use, titles, user_names
+from cfcore.ui.frame import page
+from cfcore.ui.sources import catalogue, upload
+from cfcore.ui.words import count
+
+CORNERS = {"Busiest corner": top_corner, "Random corner": random_corner}
+
+
+def spread_of_ratings(ratings: Ratings) -> None:
+    left, right = st.columns(2, gap="medium")
+    with left:
+        st.markdown("**Which ratings are given**")
+        st.altair_chart(rating_histogram(ratings.rating), width="stretch", alt=rating_histogram_alt(ratings.rating))
+    with right:
+        st.markdown("**Who gets them: ratings of each movie**")
+        per_item = np.bincount(ratings.item_idx, minlength=ratings.n_items)
+        st.altair_chart(popularity_curve(per_item), width="stretch", alt=popularity_alt(per_item))
+        st.caption(popularity_alt(per_item))
+
+
+def matrix(ratings: Ratings) -> None:
+    st.markdown("**The user x movie matrix**")
+    which = choose_one("Corner", list(CORNERS), "corner")
+    corner = CORNERS[which](ratings, 15, 20)
+    st.altair_chart(
+        matrix_corner(
+            corner.matrix, user_names(ratings, corner.user_idx), titles(ratings, corner.item_idx), scale=ratings.scale
+        ),
+        width="stretch",
+        alt=matrix_corner_alt(corner.matrix),
+    )
+    st.caption(f"{matrix_corner_alt(corner.matrix)} To predict what would stand in a hole is the whole task.")
+
+
+@st.cache_data(max_entries=3, show_spinner=False)
+def movie_table(name: str) -> pd.DataFrame:
+    """One row a movie, most rated first."""
+    ratings = state.ratings(name)
+    n = np.bincount(ratings.item_idx, minlength=ratings.n_items)
+    total = np.bincount(ratings.item_idx, weights=ratings.rating, minlength=ratings.n_items)
+    items = ratings.items
+    table = pd.DataFrame(
+        {
+            "Title": items.title,
+            "Year": pd.Series(items.year).astype("Int64").mask(items.year == 0),
+            "Genres": items.genre_text(),
+            "Ratings": n,
+            "Mean": np.where(n > 0, total / np.maximum(n, 1), np.nan),
+        }
+    )
+    return table.sort_values("Ratings", ascending=False, ignore_index=True)
+
+
+def movies(ratings: Ratings) -> None:
+    st.markdown("**The movies**")
+    table = movie_table(ratings.about.name)
+    wanted = st.text_input("Search titles and genres", placeholder="Part of a title or a genre", live="300ms").strip()
+    if wanted:
+        text = table["Title"].astype(str) + " " + table["Genres"].astype(str)
+        table = table[text.str.contains(wanted, case=False, regex=False)]
+    if table.empty:
+        st.info("No movie has that in its title or genres.", icon=":material/search_off:")
+        return
+    st.dataframe(
+        table,
+        hide_index=True,
+        height=420,
+        column_config={
+            "Title": st.column_config.TextColumn(width="medium"),
+            "Genres": st.column_config.TextColumn(width="medium"),
+            "Year": st.column_config.NumberColumn(format="%d", width="small"),
+            "Ratings": st.column_config.NumberColumn(format="localized", width="small"),
+            "Mean": st.column_config.NumberColumn(format="%.2f", width="small"),
+        },
+        alt=f"Table of {len(table)} movies with year, genres, number of ratings and mean rating.",
+    )
+    st.caption(f"{count(len(table))} movies; a click on a column's name sorts by it.")
+
+
+with page("Data", "Which ratings do we learn from, and what do they look like?") as ratings:
+    left, right = st.columns([1, 1.9], gap="medium")
+    with left:
+        st.subheader("Choose", anchor=False)
+        catalogue()
+        with st.expander("Your own ratings", icon=":material/upload_file:"):
+            upload()
+    with right:
+        at_a_glance(ratings)
+        spread_of_ratings(ratings)
+        matrix(ratings)
+        movies(ratings)
+        terms_of_use(ratings)

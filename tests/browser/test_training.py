@@ -1,0 +1,212 @@
+"""Training in the browser: to the end, stopped, refreshed, shared, diverged, and with its worker killed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from urllib.parse import parse_qs, urlparse
+
+import psutil
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from cfcore.approaches import APPROACHES, BASELINES
+from cfcore.runs import Run, RunStore
+from tests.browser.conftest import Server, holds_torch
+from tests.conftest import REAL_DATA
+
+QUICK = {  # a few epochs of each approach on the sample
+    "scratch": "learning_rate=30&epochs=12&embedding_size=8",
+    "pytorch": "learning_rate=0.03&epochs=12",
+    "fastai_custom": "epochs=2&batch_size=512",
+    "fastai_nn": "epochs=2&batch_size=512",
+    "fastai_dot": "epochs=2&batch_size=512",
+}
+LONG = "approach=fastai_custom&epochs=100&batch_size=64"
+
+
+def open_train(page: Page, server: Server, query: str) -> None:
+    page.goto(f"{server.url}/train?{query}")
+    expect(page.get_by_role("heading", name="Train", exact=True)).to_be_visible()
+
+
+def press_train(page: Page) -> str:
+    """Press Train and give the run's id, read from the address."""
+    page.get_by_role("button", name="Train", exact=True).click()
+    page.wait_for_url(re.compile(r"[?&]run="))
+    return parse_qs(urlparse(page.url).query)["run"][0]
+
+
+def stop_button(page: Page) -> Locator:
+    """Ours: Streamlit's header has a Stop of its own while a page is computed."""
+    return page.get_by_test_id("stMain").get_by_role("button", name="Stop")
+
+
+def stored(server: Server, run_id: str) -> Run:
+    run = RunStore(server.folder / "runs").get(run_id)
+    assert run is not None
+    return run
+
+
+def test_every_approach_trains_to_the_end(server: Server, new_person: Callable[..., Page]) -> None:
+    assert set(QUICK) == set(APPROACHES) - set(BASELINES)
+    for key, query in QUICK.items():
+        page = new_person()
+        open_train(page, server, f"approach={key}&{query}")
+        run_id = press_train(page)
+        expect(page.get_by_text(re.compile(r"^Done · \d+ of \d+ epochs"))).to_be_visible()
+        expect(page.get_by_role("table").get_by_text("User + movie bias")).to_be_visible()
+        run = stored(server, run_id)
+        assert run.status == "done"
+        assert run.request.config.approach == key
+        assert run.metrics is not None
+        assert run.metrics.valid_rmse is not None
+        expect(page.get_by_role("table").get_by_text(f"{run.metrics.valid_rmse:.3f}").first).to_be_visible()
+
+
+def test_the_curve_grows_while_it_trains(server: Server, page: Page) -> None:
+    open_train(page, server, LONG)
+    run_id = press_train(page)
+    expect(page.get_by_text(re.compile(r"Epoch 3 of 100"))).to_be_visible()
+    while_running = stored(server, run_id)
+    assert while_running.status == "running"
+    assert len(while_running.history) >= 2
+    expect(stop_button(page)).to_be_enabled()
+    expect(page.get_by_test_id("stVegaLiteChart").first).to_be_visible()
+    stop_button(page).click()
+    expect(page.get_by_text(re.compile(r"^Stopped · \d+ of 100 epochs"))).to_be_visible()
+    run = stored(server, run_id)
+    assert run.status == "stopped"
+    assert len(run.history) >= 2
+    factors = RunStore(server.folder / "runs").arrays(run_id)["item_factors"]
+    assert factors.shape[1] == 50
+
+
+def test_a_refresh_and_another_person_find_the_run_again(server: Server, new_person: Callable[..., Page]) -> None:
+    page = new_person()
+    open_train(page, server, LONG)
+    press_train(page)
+    expect(page.get_by_text(re.compile(r"Epoch ([2-9]|\d\d+) of 100"))).to_be_visible()
+    page.reload()
+    expect(page.get_by_text(re.compile(r"Epoch \d+ of 100"))).to_be_visible()
+    other = new_person()
+    other.goto(page.url)
+    expect(other.get_by_text(re.compile(r"Epoch \d+ of 100"))).to_be_visible()
+    stop_button(page).click()
+    for watcher in (page, other):
+        expect(watcher.get_by_text(re.compile(r"^Stopped · \d+ of 100 epochs"))).to_be_visible()
+
+
+def test_a_waiting_run_says_its_place_and_can_be_stopped(server: Server, new_person: Callable[..., Page]) -> None:
+    first, second = new_person(), new_person()
+    open_train(first, server, LONG)
+    press_train(first)
+    expect(first.get_by_text(re.compile(r"Epoch \d+ of 100"))).to_be_visible()
+    open_train(second, server, f"approach=scratch&{QUICK['scratch']}")
+    press_train(second)
+    expect(second.get_by_text("Next in the queue")).to_be_visible()
+    stop_button(second).click()
+    expect(second.get_by_text("Stopped before it started.")).to_be_visible()
+    stop_button(first).click()
+    expect(first.get_by_text(re.compile(r"^Stopped · "))).to_be_visible()
+
+
+def test_a_diverged_run_says_what_to_try_and_trying_it_works(server: Server, page: Page) -> None:
+    open_train(page, server, "approach=scratch&learning_rate=10000&epochs=40")
+    press_train(page)
+    expect(page.get_by_text("a learning rate of 10000 is too high here")).to_be_visible()
+    page.get_by_role("button", name="Try 1,000").or_(page.get_by_role("button", name="Try 1000")).click()
+    expect(page.get_by_label("Learning rate", exact=False).first).to_be_visible()
+    page.wait_for_url(re.compile("learning_rate=1000(&|$)"))
+
+
+def test_two_people_do_not_disturb_each_other(server: Server, new_person: Callable[..., Page]) -> None:
+    anna, ben = new_person(), new_person()
+    open_train(anna, server, "approach=scratch&epochs=11")
+    open_train(ben, server, "approach=fastai_dot&epochs=7")
+    for person in (anna, ben):
+        person.get_by_role("link", name="Home").click()
+        expect(person.get_by_role("heading", name="How recommendations are learned")).to_be_visible()
+        person.get_by_role("link", name="Train", exact=True).click()
+        expect(person.get_by_role("heading", name="Train", exact=True)).to_be_visible()
+    expect(anna.get_by_role("spinbutton", name="Epochs")).to_have_value("11")
+    expect(ben.get_by_role("spinbutton", name="Epochs")).to_have_value("7")
+    anna.wait_for_url(re.compile("approach=scratch"))
+    ben.wait_for_url(re.compile("approach=fastai_dot"))
+
+
+def test_a_killed_worker_fails_its_run_and_the_next_one_works(server: Server, page: Page) -> None:
+    open_train(page, server, LONG)
+    press_train(page)
+    expect(page.get_by_text(re.compile(r"Epoch ([2-9]|\d\d+) of 100"))).to_be_visible()
+    for worker in server.workers():
+        worker.kill()
+    expect(page.get_by_text("The worker was lost")).to_be_visible()
+    expect(page.get_by_role("button", name="Run again")).to_be_visible()
+    open_train(page, server, f"approach=scratch&{QUICK['scratch']}")
+    press_train(page)
+    expect(page.get_by_text(re.compile(r"^Done · 12 of 12 epochs"))).to_be_visible()
+
+
+def test_the_server_itself_never_holds_torch(server: Server) -> None:
+    assert server.process is not None
+    assert not holds_torch(psutil.Process(server.process.pid))
+    assert server.workers(), "no worker holds torch, so nothing here could have trained"
+
+
+def test_a_run_opens_by_link_on_a_cold_server(
+    new_server: Callable[..., Server], new_person: Callable[..., Page]
+) -> None:
+    first = new_server()
+    page = new_person()
+    open_train(page, first, f"approach=scratch&{QUICK['scratch']}")
+    run_id = press_train(page)
+    expect(page.get_by_text(re.compile(r"^Done · 12 of 12 epochs"))).to_be_visible()
+    page.close()
+    first.stop()
+    second = new_server()  # the same store, another process that has served no page yet
+    page = new_person()
+    page.goto(f"{second.url}/train?run={run_id}")
+    expect(page.get_by_text(re.compile(r"^Done · 12 of 12 epochs"))).to_be_visible()
+    expect(page.get_by_role("table").get_by_text("User + movie bias")).to_be_visible()
+
+
+def test_a_run_cut_off_by_a_restart_is_failed_not_running(
+    new_server: Callable[..., Server], new_person: Callable[..., Page]
+) -> None:
+    first = new_server()
+    page = new_person()
+    open_train(page, first, LONG)
+    run_id = press_train(page)
+    expect(page.get_by_text(re.compile(r"Epoch \d+ of 100"))).to_be_visible()
+    page.close()
+    assert first.process is not None
+    first.process.kill()
+    first.process.wait()
+    second = new_server()
+    page = new_person()
+    page.goto(f"{second.url}/train?run={run_id}")
+    expect(page.get_by_text(re.compile("^Failed · "))).to_be_visible()
+    expect(page.get_by_role("button", name="Run again")).to_be_visible()
+
+
+def test_a_link_to_no_run_says_so(server: Server, page: Page) -> None:
+    page.goto(f"{server.url}/train?run=AAAAAAAAAAAAAAAA")
+    expect(page.get_by_text("There is no run with this link here")).to_be_visible()
+    expect(page.get_by_role("button", name="Train", exact=True)).to_be_enabled()
+
+
+def test_the_article_preset_on_movielens_from_the_page(
+    new_server: Callable[..., Server], new_person: Callable[..., Page]
+) -> None:
+    if not (REAL_DATA / "ml-100k").exists():
+        pytest.skip("no copy of MovieLens 100k beside the project")
+    server = new_server(CFCORE_DATA_DIR=str(REAL_DATA))
+    page = new_person()
+    open_train(page, server, "approach=fastai_dot&split=u1")
+    expect(page.get_by_text("MovieLens 100K · 100,000 ratings")).to_be_visible()
+    run_id = press_train(page)
+    expect(page.get_by_text(re.compile(r"^Done · 5 of 5 epochs"))).to_be_visible(timeout=3 * 60_000)
+    metrics = stored(server, run_id).metrics
+    assert metrics is not None
+    assert metrics.valid_mse == pytest.approx(0.879, rel=0.03)

@@ -1,0 +1,515 @@
+"""Every page in its states, without a browser: what is shown, what is not, and whose settings are whose."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from cfcore import datasets
+from cfcore.approaches import describe, make_config
+from cfcore.config import RunRequest, SplitConfig
+from cfcore.datasets import load
+from cfcore.models import DotModel
+from cfcore.outcome import outcome_of
+from cfcore.runs import Run, RunStore
+from cfcore.training import EpochResult, Metrics, Snapshots, Trained
+from cfcore.ui import state
+
+ROOT = Path(__file__).parents[1]
+TIMEOUT = 60
+
+
+@dataclass
+class FakeJobs:
+    """A queue that takes runs on and does nothing with them; tests move them along through the store."""
+
+    store: RunStore
+    stopped: list[str] = field(default_factory=list)
+    state: str = "ready"
+    message: str = ""
+    place: int | None = 1
+
+    def submit(self, request: RunRequest, *, visitor: str = "", dataset_title: str = "") -> Run:
+        return self.store.create(request, visitor=visitor, dataset_title=dataset_title)
+
+    def stop(self, run_id: str) -> None:
+        self.stopped.append(run_id)
+
+    def position(self, run_id: str) -> int | None:
+        return self.place
+
+    def status(self) -> SimpleNamespace:
+        return SimpleNamespace(state=self.state, message=self.message, n_workers=1, queued=0, running=0)
+
+
+@pytest.fixture(autouse=True)
+def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeJobs]:
+    """A server of its own for every test: empty data folder, empty store, no network, no worker."""
+    monkeypatch.setenv("CFCORE_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("CFCORE_RUNS_DIR", str(tmp_path / "runs"))
+    monkeypatch.setenv("CFCORE_OFFLINE", "1")
+    monkeypatch.chdir(ROOT)
+    st.cache_resource.clear()
+    st.cache_data.clear()
+    fake = FakeJobs(state.store())
+    monkeypatch.setattr(state, "jobs", lambda: fake)
+    yield fake
+    fake.store.close()
+    st.cache_resource.clear()
+    st.cache_data.clear()
+
+
+def open_page(page: str, **query: str) -> AppTest:
+    """The page as somebody sees it who comes to it from Home, by a link with this query."""
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=TIMEOUT)
+    if page != "app.py":
+        app.run().switch_page(page)
+    for name, value in query.items():
+        app.query_params[name] = value
+    app.run()
+    assert not app.exception
+    return app
+
+
+def param(app: AppTest, name: str) -> str:
+    """One parameter of the address; AppTest gives a string or a list, after who has written it."""
+    value = app.query_params[name]
+    return value if isinstance(value, str) else value[0]
+
+
+def texts(app: AppTest) -> str:
+    kinds = (app.title, app.subheader, app.markdown, app.caption, app.warning, app.error, app.info, app.success)
+    return "\n".join(element.value for kind in kinds for element in kind)
+
+
+def button(app: AppTest, label: str):
+    found = [each for each in app.button if each.label == label]
+    assert len(found) == 1, [each.label for each in app.button]
+    return found[0]
+
+
+def stored(jobs: FakeJobs, approach: str = "scratch", *, epochs: int = 3, visitor: str = "somebody", **settings) -> Run:
+    """A running run with some epochs behind it."""
+    config = make_config(approach, **{"epochs": max(epochs, 1), **settings})
+    request = RunRequest(dataset="sample", split=SplitConfig.of("random"), config=config)
+    run = jobs.store.create(request, visitor=visitor, dataset_title="Sample (simulated)")
+    jobs.store.start(
+        run.id, split_how="random 20%", n_train=80, n_valid=20, baseline_mean_mse=1.21, baseline_bias_mse=0.81
+    )
+    for epoch in range(1, epochs + 1):
+        loss = 4.0 / epoch
+        jobs.store.add_epoch(
+            run.id, EpochResult(epoch=epoch, train_loss=loss, valid_loss=loss + 0.1, seconds=0.25, learning_rate=1.5)
+        )
+    return reread(jobs, run)
+
+
+def reread(jobs: FakeJobs, run: Run) -> Run:
+    found = jobs.store.get(run.id)
+    assert found is not None
+    return found
+
+
+def finished(jobs: FakeJobs, status: str = "done", message: str = "", rmse: float | None = 0.8, **how) -> Run:
+    """A run with an outcome; with the default ``rmse`` it beats both baselines."""
+    run = stored(jobs, **how)
+    factors = np.zeros((2, 2), dtype=np.float32)
+    trained = Trained(
+        status=status,
+        message=message,
+        history=run.history,
+        metrics=Metrics(
+            valid_mse=rmse and rmse**2,
+            valid_rmse=rmse,
+            valid_mae=rmse and rmse * 0.8,
+            baseline_mean_rmse=1.1,
+            baseline_mean_mae=0.95,
+            baseline_bias_rmse=0.9,
+            baseline_bias_mae=0.75,
+        ),
+        fit_seconds=12.345,
+        peak_memory_mb=512.0,
+        model=DotModel(user_factors=factors, item_factors=factors),
+        user_factors=factors,
+        item_factors=factors,
+        user_bias=None,
+        item_bias=None,
+        valid_predictions=np.zeros(20, dtype=np.float32),
+        snapshots=Snapshots(
+            epochs=np.zeros(0, np.int32), item_idx=np.zeros(0, np.int64), factors=np.zeros((0, 0, 0), np.float16)
+        ),
+    )
+    assert jobs.store.finish(run.id, outcome_of(trained))
+    return reread(jobs, run)
+
+
+# Home
+
+
+def test_home_shows_the_data_at_a_glance_and_five_ways_to_train() -> None:
+    app = open_page("app.py")
+    ratings = datasets.load("sample")
+    numbers = {metric.label: metric.value for metric in app.metric}
+    assert numbers["Ratings"] == f"{len(ratings):,}"
+    assert numbers["Users"] == f"{ratings.n_users:,}"
+    assert "These ratings are simulated" in texts(app)
+    links = [element.proto.label for element in app.get("page_link")]
+    assert sum(label.startswith("**") for label in links) == 5
+
+
+def test_a_link_to_data_that_is_not_here_says_so_and_stays_on_the_sample() -> None:
+    app = open_page("app.py", dataset="ml-1m")
+    assert "MovieLens 1M, which is not on this computer yet" in texts(app)
+    assert "Sample \\(simulated\\)" in texts(app)
+
+
+def test_a_link_to_unknown_data_is_named_as_plain_text() -> None:
+    app = open_page("app.py", dataset="**bold** [x](http://y)")
+    assert "\\*\\*bold\\*\\*" in texts(app)
+
+
+@dataclass
+class FakeDownload:
+    """A download that stands still in one state."""
+
+    name: str = "ml-100k"
+    state: str = "running"
+    done_bytes: int = 2_000_000
+    total_bytes: int = 4_900_000
+    message: str = "files.example.org cannot be reached: check the network connection, then try again"
+
+
+@pytest.mark.parametrize("page", ["app.py", "pages/data.py", "pages/train.py"])
+def test_a_download_does_not_hold_up_any_page(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state, "download", lambda name: FakeDownload() if name == "ml-100k" else None)
+    app = open_page(page)
+    assert app.get("progress")[0].proto.text.startswith("Downloading MovieLens 100K: 2.0 of 4.9 MB.")
+    assert "Sample \\(simulated\\)" in texts(app)
+
+
+@pytest.mark.parametrize("page", ["app.py", "pages/data.py", "pages/train.py"])
+def test_a_failed_download_is_a_sentence_with_a_way_to_try_again(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+    monkeypatch.setattr(state, "download", lambda name: FakeDownload(state="failed") if name == "ml-100k" else None)
+    monkeypatch.setattr(state, "start_download", tried.append)
+    app = open_page(page)
+    assert "could not be fetched" in app.warning[0].value
+    assert "simulated sample" in app.warning[0].value
+    button(app, "Try again").click().run()
+    assert tried == ["ml-100k"]
+
+
+def test_nobody_who_has_begun_to_work_is_moved_to_other_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = open_page("pages/train.py")
+    app.number_input(key="set:scratch:epochs").set_value(7).run()
+    monkeypatch.setattr(state, "download", lambda name: FakeDownload(state="done") if name == "ml-100k" else None)
+    monkeypatch.setattr(datasets, "on_disk", lambda name: name in ("sample", "ml-100k"))
+    app.run()
+    assert "Sample \\(simulated\\)" in texts(app)
+    assert "MovieLens 100K is ready." in texts(app)
+    button(app, "Stay").click().run()
+    assert "MovieLens 100K is ready." not in texts(app)
+
+
+def test_without_offline_the_first_visit_starts_one_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+    monkeypatch.setenv("CFCORE_OFFLINE", "0")
+    monkeypatch.setattr(state, "start_download", started.append)
+    open_page("app.py")
+    assert started == ["ml-100k"]
+
+
+def test_a_dead_queue_is_said_on_the_page(jobs: FakeJobs) -> None:
+    jobs.state, jobs.message = "failed", "The cluster did not start."
+    assert "No worker can train at the moment." in texts(open_page("app.py"))
+
+
+def test_an_unexpected_error_becomes_a_calm_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(name: str) -> bool:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(datasets, "on_disk", broken)
+    app = open_page("app.py")
+    assert "Something went wrong on this page." in texts(app)
+    assert "secret detail" not in texts(app)
+
+
+# Data
+
+
+def test_data_lists_every_source_and_marks_the_one_in_use() -> None:
+    app = open_page("pages/data.py")
+    for source in datasets.SOURCES.values():
+        assert source.title.split("(")[0].strip() in texts(app).replace("\\", "")
+    assert app.button(key="use:sample").disabled
+    assert app.button(key="get:ml-1m").label == "Download"
+
+
+def test_data_searches_titles_as_plain_text() -> None:
+    app = open_page("pages/data.py")
+    everything = len(app.dataframe[0].value)
+    titles = app.dataframe[0].value["Title"].astype(str)
+    word = titles.iloc[0].split()[0].lower()
+    app.text_input[0].set_value(word).run()
+    found = app.dataframe[0].value
+    assert 0 < len(found) < everything
+    assert len(found) >= titles.str.lower().str.contains(word, regex=False).sum()
+    app.text_input[0].set_value("(*no such film").run()
+    assert "No movie has that" in texts(app)
+
+
+# Train
+
+
+def test_train_says_what_to_press_before_anything_was_trained() -> None:
+    app = open_page("pages/train.py")
+    assert "Nothing trained yet" in texts(app)
+    assert not button(app, "Train").disabled
+    assert button(app, "As in the article").disabled
+    assert "Takes roughly" in texts(app)
+
+
+@pytest.mark.parametrize(
+    ("approach", "there", "not_there"),
+    [
+        ("scratch", {"lookup"}, {"weight_decay", "batch_size"}),
+        ("pytorch", {"weight_decay", "hidden_size"}, {"batch_size", "lookup"}),
+        ("fastai_nn", {"layers", "y_range", "batch_size"}, {"hidden_size", "lookup"}),
+        ("fastai_dot", {"y_range", "embedding_size"}, {"layers", "lookup"}),
+    ],
+)
+def test_only_the_fields_an_approach_has_are_shown(approach: str, there: set[str], not_there: set[str]) -> None:
+    app = open_page("pages/train.py", approach=approach)
+    kinds = ("number_input", "selectbox", "text_input")
+    keys = {str(each.key).rpartition(":")[2] for kind in kinds for each in getattr(app, kind)}
+    assert there <= keys
+    assert not not_there & keys
+
+
+def test_train_starts_a_run_with_the_settings_and_puts_both_into_the_address(jobs: FakeJobs) -> None:
+    app = open_page("pages/train.py", approach="fastai_dot")
+    app.number_input(key="set:fastai_dot:epochs").set_value(2).run()
+    button(app, "Train").click().run()
+    (run,) = jobs.store.list()
+    assert run.request.config == make_config("fastai_dot", scale=datasets.load("sample").scale, epochs=2)
+    assert run.request.dataset == "sample"
+    assert param(app, "run") == run.id
+    assert param(app, "approach") == "fastai_dot"
+    assert param(app, "epochs") == "2"
+    assert "learning_rate" not in app.query_params
+    assert button(app, "Train").disabled
+
+
+def test_a_link_brings_its_settings_and_the_article_button_takes_them_back() -> None:
+    app = open_page("pages/train.py", approach="fastai_nn", layers="30,20", embedding_size="12", learning_rate="0.004")
+    assert app.text_input(key="set:fastai_nn:layers").value == "30, 20"
+    assert app.number_input(key="set:fastai_nn:embedding_size").value == 12
+    assert app.number_input(key="set:fastai_nn:learning_rate").value == 0.004
+    button(app, "As in the article").click().run()
+    assert app.text_input(key="set:fastai_nn:layers").value == "100, 50"
+    assert app.toggle(key="set:fastai_nn:embedding_size:auto").value is True
+    assert "layers" not in app.query_params
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ({"approach": "nonsense"}, "there are scratch"),
+        ({"approach": "scratch", "epochs": "many"}, "Epochs must be a whole number"),
+        ({"approach": "scratch", "epochs": "0"}, "must be from 1 to 500"),
+        ({"approach": "scratch", "learning_rate": "nan"}, "must be a finite number"),
+        ({"approach": "scratch", "batch_size": "64"}, "has no batch size"),
+        ({"approach": "scratch", "lookup": "magic"}, "choose from index"),
+        ({"approach": "fastai_dot", "y_range": "5,1"}, "a low and a higher number"),
+        ({"approach": "fastai_nn", "layers": "a,b"}, "whole numbers such as 100, 50"),
+        ({"approach": "scratch", "split": "u9"}, "there are random"),
+        ({"approach": "scratch", "split": "u1"}, "has no split u1"),
+        ({"approach": "scratch", "valid_fraction": "7"}, "cannot be used"),
+    ],
+)
+def test_a_bad_link_is_explained_and_the_article_used(query: dict[str, str], sentence: str) -> None:
+    app = open_page("pages/train.py", **query)
+    assert sentence in app.warning[0].value.replace("\\", "")
+    assert not button(app, "Train").disabled
+    assert button(app, "As in the article").disabled
+
+
+def test_slider_and_exact_number_of_the_learning_rate_agree() -> None:
+    app = open_page("pages/train.py")
+    app.number_input(key="set:scratch:learning_rate").set_value(31.0).run()
+    assert app.select_slider(key="set:scratch:learning_rate:slider").value == 30.0
+    app.select_slider(key="set:scratch:learning_rate:slider").set_value(5.0).run()
+    assert app.number_input(key="set:scratch:learning_rate").value == 5.0
+
+
+def test_a_field_that_cannot_be_read_says_so_and_nothing_can_be_trained() -> None:
+    app = open_page("pages/train.py", approach="fastai_nn")
+    app.text_input(key="set:fastai_nn:layers").set_value("100, lots").run()
+    assert "whole numbers such as 100, 50" in texts(app)
+    assert app.text_input(key="set:fastai_nn:layers").value == "100, lots"
+    assert button(app, "Train").disabled
+
+
+def test_a_lookup_that_would_not_fit_is_refused_before_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CFCORE_MEMORY_LIMIT_MB", "10")
+    app = open_page("pages/train.py", lookup="onehot", approach="scratch")
+    assert "onehot lookup would need" in texts(app)
+    assert button(app, "Train").disabled
+
+
+def test_settings_of_two_people_do_not_meet() -> None:
+    one, other = open_page("pages/train.py"), open_page("pages/train.py")
+    one.number_input(key="set:scratch:epochs").set_value(9).run()
+    other.run()
+    assert one.number_input(key="set:scratch:epochs").value == 9
+    assert other.number_input(key="set:scratch:epochs").value == 50
+
+
+def test_settings_survive_a_visit_to_another_page() -> None:
+    app = open_page("app.py")
+    app.switch_page("pages/train.py").run()
+    app.number_input(key="set:scratch:epochs").set_value(9).run()
+    app.switch_page("app.py").run()
+    app.switch_page("pages/train.py").run()
+    assert app.number_input(key="set:scratch:epochs").value == 9
+
+
+def test_a_running_run_shows_its_epoch_and_can_be_stopped(jobs: FakeJobs) -> None:
+    run = stored(jobs, epochs=3)
+    jobs.store.add_epoch(run.id, EpochResult(epoch=3, train_loss=1.0, valid_loss=1.21, seconds=0.25))
+    app = open_page("pages/train.py", run=run.id)
+    assert {metric.label: metric.value for metric in app.metric}["Valid RMSE"] == "1.100"
+    button(app, "Stop").click().run()
+    assert jobs.stopped == [run.id]
+    assert button(app, "Stop").disabled
+
+
+def test_a_queued_run_says_its_place(jobs: FakeJobs) -> None:
+    request = RunRequest(dataset="sample", split=SplitConfig.of("random"), config=make_config("scratch"))
+    run, jobs.place = jobs.submit(request), 3
+    app = open_page("pages/train.py", run=run.id)
+    assert "Number 3 in the queue" in app.get("progress")[0].proto.text
+    jobs.state = "starting"
+    app.run()
+    assert "loads PyTorch" in app.get("progress")[0].proto.text
+
+
+def test_a_finished_run_is_compared_with_both_baselines_in_words(jobs: FakeJobs) -> None:
+    run = finished(jobs)
+    app = open_page("pages/train.py", run=run.id)
+    table = app.table[0].value
+    assert list(table["RMSE, stars"]) == ["0.800", "0.900", "1.100"]
+    assert list(table.iloc[:, -1])[1:] == ["11% better", "27% better"]
+    assert "12 s of training" in texts(app)
+    assert "512 MB".replace("512", "510") in texts(app)
+    assert not [each for each in app.button if each.label == "Stop"]
+
+
+def test_settings_of_somebody_elses_run_can_be_taken_over(jobs: FakeJobs) -> None:
+    run = finished(jobs, approach="fastai_dot", epochs=2, embedding_size=7)
+    app = open_page("pages/train.py", run=run.id)
+    assert app.radio(key="approach").value == "scratch"
+    button(app, "Use these settings").click().run()
+    assert app.radio(key="approach").value == "fastai_dot"
+    assert app.number_input(key="set:fastai_dot:embedding_size").value == 7
+    assert param(app, "run") == run.id
+
+
+def test_a_diverged_run_offers_a_learning_rate_and_applies_it(jobs: FakeJobs) -> None:
+    message = "The loss stopped being a number in epoch 2: a learning rate of 5000 is too high here. Try 500."
+    run = finished(jobs, "diverged", message, rmse=None, epochs=1, learning_rate=5000.0)
+    app = open_page("pages/train.py", run=run.id)
+    assert "a learning rate of 5000 is too high here" in texts(app)
+    button(app, "Try 500").click().run()
+    assert app.number_input(key="set:scratch:learning_rate").value == 500.0
+    assert not app.table
+
+
+def test_a_failed_run_gives_its_reason_and_can_be_run_again(jobs: FakeJobs) -> None:
+    run = stored(jobs)
+    jobs.store.fail(run.id, "The worker was lost while it trained this run.")
+    app = open_page("pages/train.py", run=run.id)
+    assert "The worker was lost" in texts(app)
+    button(app, "Run again").click().run()
+    again = jobs.store.list()[0]
+    assert again.id != run.id
+    assert again.request == run.request
+    assert param(app, "run") == again.id
+
+
+def test_a_stopped_run_keeps_its_errors(jobs: FakeJobs) -> None:
+    run = finished(jobs, "stopped", "Stopped after 2 of 3 epochs.", epochs=2)
+    app = open_page("pages/train.py", run=run.id)
+    assert "Stopped after 2 of 3 epochs" in texts(app)
+    assert app.table[0].value.iloc[0, 1] == "0.800"
+
+
+def test_the_articles_pytorch_run_comes_with_a_better_learning_rate(jobs: FakeJobs) -> None:
+    run = finished(jobs, approach="pytorch", rmse=2.5)
+    app = open_page("pages/train.py", run=run.id)
+    assert "hardly move the weights" in texts(app)
+    button(app, "Try a learning rate of 0.05").click().run()
+    assert app.number_input(key="set:pytorch:learning_rate").value == 0.05
+
+
+@pytest.mark.parametrize("run_id", ["unknown", "../../etc/passwd", ""])
+def test_a_link_to_no_run_is_said_clearly(run_id: str) -> None:
+    app = open_page("pages/train.py", run=run_id)
+    assert "There is no run with this link here" in texts(app)
+    assert "Nothing trained yet" in texts(app)
+
+
+def test_the_code_and_the_command_that_ran_are_shown(jobs: FakeJobs) -> None:
+    run = finished(jobs, approach="fastai_nn", layers=(30, 20))
+    app = open_page("pages/train.py", run=run.id)
+    command, code, *parts = (block.value for block in app.code)
+    assert len(parts) == len(describe("fastai_nn").parts) == 1
+    assert command.startswith("python -m cfcore train --approach fastai_nn --dataset sample --split random")
+    assert "--layers 30 20" in command
+    assert code == (ROOT / "cfcore/approaches/fastai_nn.py").read_text(encoding="utf-8").strip()
+
+
+def test_recent_runs_of_this_visit_can_be_opened_again(jobs: FakeJobs) -> None:
+    app = open_page("pages/train.py")
+    mine = app.session_state["visitor"]
+    first, second = finished(jobs, visitor=mine), finished(jobs, visitor=mine, approach="pytorch")
+    stranger = finished(jobs, visitor="somebody else")
+    app.run()
+    keys = {each.key for each in app.button}
+    assert {f"open:{first.id}", f"open:{second.id}"} <= keys
+    assert f"open:{stranger.id}" not in keys
+    app.button(key=f"open:{first.id}").click().run()
+    assert param(app, "run") == first.id
+
+
+def test_the_pages_modules_import_neither_torch_nor_fastai() -> None:
+    code = (
+        "import sys, cfcore.ui.frame, cfcore.ui.start, cfcore.ui.sources, cfcore.illustrate\n"
+        "print(sorted({'torch', 'fastai'} & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.stdout.strip() == "[]", run.stderr
+
+
+def test_choosing_a_source_shows_it_everywhere_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets, "on_disk", lambda name: name in ("sample", "ml-1m"))
+    monkeypatch.setattr(datasets, "load", sample_called)
+    app = open_page("pages/data.py")
+    app.button(key="use:ml-1m").click().run()
+    assert app.button(key="use:ml-1m").disabled
+    assert "Renamed to ml\\-1m" in texts(app)
+
+
+def sample_called(name: str):
+    """The sample, in the place of any other data set."""
+    ratings = load("sample")
+    return replace(ratings, about=replace(ratings.about, name=name, title=f"Renamed to {name}"))
