@@ -230,7 +230,6 @@ def _worker_environment(settings: ClusterSettings) -> dict[str, str]:
     defaults = {
         "OMP_NUM_THREADS": threads,  # torch's own; without it, a nanny would set 1
         "MKL_NUM_THREADS": threads,
-        "OMP_WAIT_POLICY": "PASSIVE",  # waiting threads sleep rather than spin: the pages need the cores too
         "CFCORE_MEMORY_LIMIT_MB": str(int(min(2000, 0.6 * settings.memory_limit / 1e6))),
         "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",  # samples our training thread 100 times a second
         "DASK_DISTRIBUTED__WORKER__MEMORY__TARGET": "False",  # neither spill nor pause: one run, which fits or fails

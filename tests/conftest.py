@@ -14,6 +14,15 @@ from cfcore.ratings import About, Items, Ratings, Split, Users, make_split
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the browser tests, and put what is slow last: a plain mistake should show within seconds."""
+    for item in items:
+        if "browser" in item.path.parent.parts:
+            item.add_marker(pytest.mark.browser)
+    last = ("test_style.py", "test_jobs.py", "test_neural.py")
+    items.sort(key=lambda item: (item.get_closest_marker("browser") is not None, item.path.name in last))
+
+
 @pytest.fixture(scope="session")
 def ml100k() -> Ratings:
     folder = REAL_DATA / "ml-100k"

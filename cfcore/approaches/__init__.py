@@ -7,6 +7,7 @@ package imports neither torch nor fastai: an approach's file is imported only wh
 from __future__ import annotations
 
 import importlib
+import os
 from typing import cast
 
 import numpy as np
@@ -51,6 +52,9 @@ __all__ = [
 
 def load(key: str) -> Approach:
     """Import the module that trains ``key`` (with torch or fastai, where it needs them)."""
+    # Read once, when torch is loaded: threads that wait for each other sleep rather than spin. On a machine whose
+    # cores are taken, spinning made an epoch of `scratch` twenty times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     return cast(Approach, importlib.import_module(f"cfcore.approaches.{describe(key).module}"))
 
 

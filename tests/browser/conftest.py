@@ -33,12 +33,6 @@ FLAGS = [
 ]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.browser)
-
-
 @dataclass
 class Server:
     """The app on a port of its own, with its own data folder and store; ``env`` changes its environment."""

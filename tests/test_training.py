@@ -1,0 +1,98 @@
+"""The bookkeeping of one run: snapshots within their limit, losses that are no numbers, stops, peak memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cfcore import training
+from cfcore.approaches import make_config
+from cfcore.memory import PeakMemory
+from cfcore.ratings import Split
+from cfcore.training import Diverged, EpochResult, Recorder, StopTraining
+from tests.waiting import wait_until
+
+
+def nothing(_: object) -> None:
+    pass
+
+
+def recorder(split: Split, on_epoch=nothing, on_batch=nothing, **settings) -> Recorder:
+    return Recorder(split, make_config("scratch", **settings), on_epoch, on_batch)
+
+
+def epoch(number: int, factors: np.ndarray | None = None, loss: float = 1.0) -> EpochResult:
+    return EpochResult(epoch=number, train_loss=loss, valid_loss=loss, seconds=0.1, item_factors=factors)
+
+
+def test_snapshots_hold_the_trained_films_of_every_epoch(small_split: Split) -> None:
+    record = recorder(small_split)
+    weights = np.zeros((small_split.ratings.n_items, 3), dtype=np.float32)
+    for number in (1, 2, 3):
+        weights += 1  # in place, as an approach does: a snapshot must be a copy
+        record.on_epoch(epoch(number, weights))
+    snapshots = record.snapshots()
+    assert snapshots.epochs.tolist() == [1, 2, 3]
+    assert snapshots.item_idx.tolist() == np.flatnonzero(small_split.seen_items).tolist()
+    assert [frame[0, 0] for frame in snapshots.factors] == [1, 2, 3]
+    assert all(result.item_factors is None for result in record.history)
+
+
+def test_snapshots_stay_within_their_limit_by_skipping_epochs(
+    small_split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = int(small_split.seen_items.sum()) * 3 * 2  # bytes of a float16 snapshot
+    monkeypatch.setattr(training, "SNAPSHOT_LIMIT", 10 * one)
+    record = recorder(small_split)
+    weights = np.ones((small_split.ratings.n_items, 3), dtype=np.float32)
+    for number in range(1, 101):
+        record.on_epoch(epoch(number, weights))
+        assert record.snapshots().factors.nbytes <= 10 * one
+    epochs = record.snapshots().epochs
+    assert 5 <= len(epochs) <= 10
+    assert len(set(np.diff(epochs))) == 1  # evenly spaced
+    assert epochs[0] == 1
+
+
+def test_when_not_all_films_fit_the_best_known_are_kept(small_split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "SNAPSHOT_LIMIT", 8 * 2 * 3 * 5)  # eight snapshots of five films, three factors
+    record = recorder(small_split)
+    record.on_epoch(epoch(1, np.ones((small_split.ratings.n_items, 3), dtype=np.float32)))
+    counts = np.bincount(small_split.ratings.item_idx[small_split.train], minlength=small_split.ratings.n_items)
+    kept = record.snapshots().item_idx
+    assert len(kept) == 5
+    assert sorted(counts[kept]) == sorted(np.sort(counts)[-5:])
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf"), float("-inf")])
+def test_a_loss_that_is_no_number_is_not_passed_on(small_split: Split, loss: float) -> None:
+    seen: list[object] = []
+    record = recorder(small_split, seen.append, seen.append, learning_rate=500.0)
+    record.on_epoch(epoch(1))
+    with pytest.raises(Diverged):
+        record.on_batch(loss)
+    with pytest.raises(Diverged):
+        record.on_epoch(epoch(2, loss=loss))
+    assert len(seen) == 1
+    status, message = record.outcome()
+    assert status == "diverged"
+    assert "in epoch 2: a learning rate of 500 is too high here. Try 50." in message
+
+
+def test_a_stop_is_passed_on_and_counted(small_split: Split) -> None:
+    def stop(_: object) -> None:
+        raise StopTraining
+
+    record = recorder(small_split, stop, epochs=9)
+    with pytest.raises(StopTraining):
+        record.on_epoch(epoch(1))
+    assert record.outcome() == ("stopped", "Stopped after 1 of 9 epochs.")
+
+
+def test_peak_memory_sees_what_came_and_went() -> None:
+    with PeakMemory(every_seconds=0.001) as memory:
+        before = memory.mb
+        block = np.ones(200_000_000 // 8)  # touched, so that it is really there
+        wait_until(lambda: memory.mb > before + 150, what="a sample of the larger memory")
+        del block
+    assert memory.mb > before + 150
