@@ -9,6 +9,7 @@ import argparse
 import json
 import math
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -144,37 +145,50 @@ def _datasets(options: argparse.Namespace) -> int:
 def _train(options: argparse.Namespace) -> int:
     try:
         config, split_config = requested(options)
-        for path in (options.json and options.json.parent, options.out):
-            if path:  # before an hour of training, not after it
-                path.mkdir(parents=True, exist_ok=True)
+        _check_writable(options)
         ratings = _load(options.dataset)
-        config = _for_scale(options, config, ratings)
+        config = approaches.make_config(config.approach, scale=ratings.scale, **_given(options))
         split = make_split(ratings, split_config)
-    except OSError as error:
-        return _bad(f"cannot write to {error.filename}: {error.strerror}")
     except ValueError as error:
-        return _bad(str(error))
+        return _say(str(error), 2)
 
     print(f"{APPROACHES[config.approach].title} on {ratings.about.title}: {len(split.train):,} ratings to train on,")
     print(f"{len(split.valid):,} to validate ({split.how})")
     try:
         trained = _train_with_progress(split, config)
     except ValueError as error:  # settings that only the data can refuse, such as a lookup that would not fit
-        return _bad(str(error))
+        return _say(str(error), 2)
+    except (MemoryError, RuntimeError) as error:  # torch reports a lack of memory as the latter
+        reason = next(iter(str(error).splitlines()), "")
+        return _say(f"failed: the training broke off ({reason or type(error).__name__}); try smaller settings", 1)
     print(_table(trained))
     result = to_json(split, split_config, config, trained)
     try:
         if options.json:
-            options.json.write_text(json.dumps(result, indent=2) + "\n")
+            options.json.write_text(json.dumps(result, indent=2, allow_nan=False) + "\n")
         if options.out:
             write_folder(options.out, split, trained, result)
     except OSError as error:
-        print(f"cfcore: cannot write {error.filename}: {error.strerror}", file=sys.stderr)
-        return 1
-    if trained.status != "done":
-        print(f"cfcore: {trained.status}: {trained.message}", file=sys.stderr)
-        return 1
-    return 0
+        return _say(f"cannot write {error.filename}: {error.strerror}", 1)
+    return 0 if trained.status == "done" else _say(f"{trained.status}: {trained.message}", 1)
+
+
+def _check_writable(options: argparse.Namespace) -> None:
+    """Find out before an hour of training, not after it; raises ``ValueError`` when a result could not be written."""
+    try:
+        if options.json is not None:
+            options.json.parent.mkdir(parents=True, exist_ok=True)
+            new = not options.json.exists()
+            with options.json.open("a"):
+                pass
+            if new:
+                options.json.unlink()
+        if options.out is not None:
+            options.out.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=options.out):
+                pass
+    except OSError as error:
+        raise ValueError(f"cannot write to {error.filename or options.out}: {error.strerror}") from error
 
 
 def requested(options: argparse.Namespace) -> tuple[RunConfig, SplitConfig]:
@@ -189,10 +203,6 @@ def requested(options: argparse.Namespace) -> tuple[RunConfig, SplitConfig]:
 def _given(options: argparse.Namespace) -> dict[str, Any]:
     names = (*SETTINGS, "layers", "y_range", "lookup")
     return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-
-
-def _for_scale(options: argparse.Namespace, config: RunConfig, ratings: Ratings) -> RunConfig:
-    return approaches.make_config(config.approach, scale=ratings.scale, **_given(options))
 
 
 def _load(wanted: str | None) -> Ratings:
@@ -244,9 +254,10 @@ def _table(trained: Trained) -> str:
     return "\n".join(lines)
 
 
-def _bad(sentence: str) -> int:
+def _say(sentence: str, status: int) -> int:
+    """Print one line of what is wrong, and give the exit status."""
     print(f"cfcore: {sentence}", file=sys.stderr)
-    return 2
+    return status
 
 
 if __name__ == "__main__":

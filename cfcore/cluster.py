@@ -251,11 +251,12 @@ def _scheduler(text: str) -> str:
 
 
 def _n_workers(text: str) -> int:
+    most = max(1, min(CPU_COUNT, int((MEMORY_LIMIT - _APP_BYTES) // _WORKER_BYTES)))  # as cores and memory allow
     if text.strip() == "auto":
-        return max(1, min(CPU_COUNT, int((MEMORY_LIMIT - _APP_BYTES) // _WORKER_BYTES)))
+        return most
     if not text.strip().isdecimal() or int(text) < 1:
         raise ValueError(f"CFCORE_WORKERS must be a number of workers from 1, or auto, not {text!r}")
-    return int(text)
+    return min(int(text), most)
 
 
 def _memory_limit(text: str) -> int:

@@ -103,11 +103,12 @@ class RunConfig:
         if self.layers is not None:
             object.__setattr__(self, "layers", tuple(self.layers))
             if not all(_is_int(size) for size in self.layers):
-                raise ValueError(f"layers must be whole numbers such as 100, 50, not {self.layers!r}")
+                raise ValueError("layers must be whole numbers such as 100, 50")
         if self.y_range is not None:
             object.__setattr__(self, "y_range", tuple(self.y_range))
-            if len(self.y_range) != 2 or not all(map(_is_number, self.y_range)) or self.y_range[0] >= self.y_range[1]:
-                raise ValueError(f"y_range must be a low and a higher number such as 0.5, 5.5, not {self.y_range!r}")
+            numbers = len(self.y_range) == 2 and all(map(_is_number, self.y_range))
+            if not numbers or self.y_range[0] >= self.y_range[1]:
+                raise ValueError("the rating range (y_range) must be a low and a higher number, such as 0.5, 5.5")
         if self.lookup is not None and self.lookup not in LOOKUPS:
             raise ValueError(f"unknown lookup {self.lookup!r}; choose from {', '.join(LOOKUPS)}")
 

@@ -10,9 +10,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import psutil
+
 from cfcore.config import RunConfig
 from cfcore.memory import FLOAT, check_lookup, lookup_bytes
 
+LEAST_SECONDS = 0.2  # to start and to report, whatever the data
 PROCESS_MB = 450  # a worker with torch and fastai imported
 STEP = {"fastai_custom": 2.4e-3, "fastai_nn": 2.8e-3, "fastai_dot": 1.8e-3}  # seconds of overhead a minibatch
 PER_WEIGHT = 6e-9  # seconds for Adam to update one weight
@@ -35,7 +38,7 @@ def estimate(config: RunConfig, *, n_train: int, n_valid: int, n_users: int, n_i
     if config.approach == "scratch":
         return _scratch(config, n, n_train + n_valid, n_users, n_items)
     if config.epochs is None:  # a baseline: a few sums over the ratings
-        return Estimate(seconds=n * 2e-7, memory_mb=PROCESS_MB)
+        return _estimate(n * 2e-7, 0)
     user_width, item_width, layers = _shape(config, n_users, n_items)
     width = user_width + item_width
     inputs = (width, *layers)
@@ -46,7 +49,18 @@ def estimate(config: RunConfig, *, n_train: int, n_valid: int, n_users: int, n_i
     seconds += n * (width * PER_LOOKUP + products * PER_PRODUCT)
     batch = min(config.batch_size or n_train, n_train)
     memory = FLOAT * (4 * weights + 3 * batch * (width + sum(layers)))  # weights, gradient, two of Adam's moments
-    return Estimate(seconds=config.epochs * seconds, memory_mb=PROCESS_MB + memory / 1e6)
+    return _estimate(config.epochs * seconds, memory)
+
+
+def _estimate(seconds: float, memory: float, refused: str | None = None) -> Estimate:
+    """``memory`` are the bytes beyond those of the process; refused also where they are not to be had."""
+    free = psutil.virtual_memory().available
+    if refused is None and memory > free:
+        refused = (
+            f"this run would need about {memory / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free: "
+            "choose a smaller embedding, a smaller batch or a smaller data set"
+        )
+    return Estimate(seconds=max(seconds, LEAST_SECONDS), memory_mb=PROCESS_MB + memory / 1e6, refused=refused)
 
 
 def _scratch(config: RunConfig, n: float, n_all: int, n_users: int, n_items: int) -> Estimate:
@@ -64,7 +78,7 @@ def _scratch(config: RunConfig, n: float, n_all: int, n_users: int, n_items: int
         check_lookup(lookup, n_all, n_users, n_items)
     except ValueError as reason:
         refused = str(reason)
-    return Estimate(seconds=epochs * seconds, memory_mb=PROCESS_MB + data / 1e6, refused=refused)
+    return _estimate(epochs * seconds, data, refused)
 
 
 def _shape(config: RunConfig, n_users: int, n_items: int) -> tuple[int, int, tuple[int, ...]]:

@@ -16,7 +16,7 @@ from cfcore.training import Trained
 
 
 def to_json(split: Split, split_config: SplitConfig, config: RunConfig, trained: Trained) -> dict[str, Any]:
-    """A run as JSON: what was asked for, every epoch, and the errors; numbers that are not finite become ``null``."""
+    """A run as JSON: what was asked for, every epoch, and the errors; what means nothing is ``null``."""
     ratings = split.ratings
     return {
         "approach": config.approach,
@@ -57,7 +57,7 @@ def write_folder(folder: Path, split: Split, trained: Trained, result: dict[str,
     _write_predictions(folder / "predictions.csv", split, trained.valid_predictions)
     _write_movies(folder / "movies.csv", split.ratings)
     np.save(folder / "movie_factors.npy", trained.item_factors, allow_pickle=False)
-    (folder / "run.json").write_text(json.dumps(result, indent=2) + "\n")
+    (folder / "run.json").write_text(json.dumps(result, indent=2, allow_nan=False) + "\n")
 
 
 def _write_predictions(path: Path, split: Split, predictions: np.ndarray) -> None:
@@ -69,7 +69,7 @@ def _write_predictions(path: Path, split: Split, predictions: np.ndarray) -> Non
         writer.writerow(["user_id", "movie_id", "rating", "prediction"])
         given = ratings.rating[split.valid]
         writer.writerows(
-            (user, movie, f"{rating:g}", f"{prediction:.7g}")
+            (user, movie, f"{rating:.9g}", f"{prediction:.9g}")
             for user, movie, rating, prediction in zip(users, movies, given, predictions, strict=True)
         )
 

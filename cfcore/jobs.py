@@ -38,6 +38,7 @@ STOPPED_EARLY = "Stopped before it started."
 STOPPING = "Stopping."
 _CLOSE_SECONDS = 20
 _LOOK_SECONDS = 0.05  # how often to see whether a task has ended
+_PAUSE_SECONDS = 1.0  # before trying again what failed
 
 logger = logging.getLogger(__name__)
 
@@ -167,6 +168,7 @@ class Jobs:
                 self._beat()
         except Exception:  # a full disk, a connection that broke, a mistake of ours: the queue goes on all the same
             logger.exception("a step of the queue of runs failed")
+            time.sleep(_PAUSE_SECONDS)
 
     def _begin(self) -> None:
         """Start the cluster, or say why that failed, to those who wait as well."""
@@ -278,11 +280,11 @@ class Jobs:
                 self._keep(run_id, flight)
             except Exception as error:  # whatever it is, no run may stay "running" for ever
                 logger.exception("the outcome of run %s is lost", run_id)
+                # When not even this can be written (a full disk), the run stays with us, to be tried again.
                 self._store.fail(run_id, f"The outcome of this run could not be kept: {error}.")
-            finally:
-                with self._lock:
-                    self._flights.pop(run_id, None)
-                self._hand_out()
+            with self._lock:
+                self._flights.pop(run_id, None)
+            self._hand_out()
 
     def _keep(self, run_id: str, flight: _Flight) -> None:
         from cfcore.cluster import KilledWorker, why_not

@@ -16,6 +16,8 @@ def limit_bytes() -> float:
     wanted = os.environ.get("CFCORE_MEMORY_LIMIT_MB", str(DEFAULT_LIMIT_MB))
     try:
         limit = float(wanted) * 1e6
+        if not limit > 0:  # which also refuses nan
+            raise ValueError
     except ValueError:
         raise ValueError(f"CFCORE_MEMORY_LIMIT_MB must be a number of megabytes, not {wanted!r}") from None
     return min(limit, psutil.virtual_memory().available)
@@ -50,7 +52,7 @@ def check_lookup(lookup: str, n: int, n_users: int, n_items: int) -> None:
         raise ValueError(
             f"the {lookup} lookup would need {needs:,} bytes ({needs / 1e9:.1f} GB) for {n:,} ratings of "
             f"{n_users:,} users and {n_items:,} movies; the limit is {limit / 1e9:.1f} GB. "
-            "Choose the index lookup: it computes the same and needs a few megabytes"
+            "Choose the index lookup, which computes the same with far less"
         )
 
 

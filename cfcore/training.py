@@ -111,10 +111,19 @@ class Trained:
 class Recorder:
     """Keeps the history and the snapshots of one run, passes epochs on, and ends the run when its loss diverges."""
 
-    def __init__(self, split: Split, config: RunConfig, on_epoch: OnEpoch, on_batch: OnBatch) -> None:
+    def __init__(
+        self,
+        split: Split,
+        config: RunConfig,
+        on_epoch: OnEpoch,
+        on_batch: OnBatch,
+        lower_rate: float | None = None,
+    ) -> None:
+        """``lower_rate`` is the learning rate to suggest should the loss diverge."""
         self.history: list[EpochResult] = []
         self.stopped: StopTraining | None = None
-        self._split, self._config = split, config
+        self._split, self._config, self._lower_rate = split, config, lower_rate
+        self._inside_epoch = False
         self._on_epoch, self._on_batch = on_epoch, on_batch
         self._snapshots: list[tuple[int, np.ndarray]] = []
         self._stride = 1
@@ -127,6 +136,7 @@ class Recorder:
             StopTraining: the loss is not finite, or the caller wants to stop.
         """
         self._check(loss)
+        self._inside_epoch = True
         self._or_stop(self._on_batch, loss)
 
     def on_epoch(self, result: EpochResult) -> None:
@@ -136,6 +146,7 @@ class Recorder:
             StopTraining: a loss is not finite, or the caller wants to stop.
         """
         self._check(result.train_loss, result.valid_loss)
+        self._inside_epoch = False
         self.history.append(replace(result, item_factors=None))  # or every epoch would keep its own copy of them
         if result.item_factors is not None and result.item_factors.size:
             self._keep(result.epoch, result.item_factors)
@@ -147,7 +158,13 @@ class Recorder:
             return "done", ""
         if isinstance(self.stopped, Diverged):
             return "diverged", str(self.stopped)
-        return "stopped", f"Stopped after {len(self.history)} of {self._config.epochs or 1} epochs."
+        done, planned = len(self.history), self._config.epochs or 1
+        if self._inside_epoch:
+            return "stopped", (
+                f"Stopped within epoch {done + 1} of {planned}. The errors are those of the model as it stood then, "
+                "so they differ a little from the last whole epoch's."
+            )
+        return "stopped", f"Stopped after {done} of {planned} epochs."
 
     def snapshots(self) -> Snapshots:
         epochs = np.array([epoch for epoch, _ in self._snapshots], dtype=np.int32)
@@ -158,7 +175,8 @@ class Recorder:
 
     def _check(self, *losses: float) -> None:
         if not all(math.isfinite(loss) for loss in losses):
-            self.stopped = Diverged(_diverged(self._config, len(self.history) + 1))
+            epoch = len(self.history) + 1
+            self.stopped = Diverged(_diverged(self._config.learning_rate, self._lower_rate, epoch))
             raise self.stopped
 
     def _or_stop(self, callback: Callable, value: object) -> None:
@@ -189,14 +207,11 @@ class Recorder:
         return np.sort(best)
 
 
-def _diverged(config: RunConfig, epoch: int) -> str:
+def _diverged(rate: float | None, lower_rate: float | None, epoch: int) -> str:
     sentence = f"The loss stopped being a number in epoch {epoch}"
-    if config.learning_rate is None:
+    if rate is None or lower_rate is None:
         return f"{sentence}."
-    return (
-        f"{sentence}: a learning rate of {config.learning_rate:g} is too high here. "
-        f"Try {float(f'{config.learning_rate / 10:.2g}'):g}."
-    )
+    return f"{sentence}: a learning rate of {rate:g} is too high here. Try {lower_rate:g}."
 
 
 class Stopwatch:

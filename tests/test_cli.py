@@ -174,7 +174,13 @@ def test_it_runs_as_a_module_from_anywhere(tmp_path: Path) -> None:
 )
 def test_the_command_a_page_shows_asks_for_the_same_run(key: str, seed: int, split: SplitConfig, rate: float) -> None:
     known = APPROACHES[key].settings
-    chosen = {"seed": seed, "learning_rate": rate, "layers": (30, 20), "y_range": (0.5, 4.5), "lookup": "matrix"}
+    chosen = {
+        "seed": seed,
+        "learning_rate": rate,
+        "layers": (30, 20),
+        "y_range": (-rate / 1e6, 4.5),
+        "lookup": "matrix",
+    }
     config = make_config(key, **{name: value for name, value in chosen.items() if name in known})
     shown = shlex.split(command(RunRequest(dataset="sample", split=split, config=config)))
     assert shown[:4] == ["python", "-m", "cfcore", "train"]

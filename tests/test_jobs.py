@@ -22,7 +22,7 @@ from cfcore.config import RunConfig, RunRequest, SplitConfig
 from cfcore.jobs import LOST, STOPPED_EARLY, Jobs
 from cfcore.metrics import mse
 from cfcore.ratings import Ratings, make_split
-from cfcore.runs import ORPHANED, Run, RunStore
+from cfcore.runs import ORPHANED, Run, RunStore, StoreError
 from tests.fake_approaches import warmed_up
 from tests.waiting import wait_until
 
@@ -166,6 +166,24 @@ def test_a_run_ends_well_when_files_are_edited_meanwhile(server: Server, monkeyp
     assert (run.status, run.message) == ("done", "")
     assert len(server.store.arrays(run_id)["item_factors"]) == 321
     assert server.end(server.submit("scratch", epochs=1)).status == "done"
+
+
+def test_an_outcome_that_cannot_be_written_is_tried_again(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = iter([StoreError("the disk is full")] * 2)
+
+    def failing(real: Callable[..., Any]) -> Callable[..., Any]:
+        def once(*args: Any, **kwargs: Any) -> Any:
+            for failure in failures:
+                raise failure
+            return real(*args, **kwargs)
+
+        return once
+
+    monkeypatch.setattr(server.store, "finish", failing(server.store.finish))
+    monkeypatch.setattr(server.store, "fail", failing(server.store.fail))
+    run = server.end(server.submit("scratch", epochs=1))
+    assert next(failures, None) is None, "nothing was made to fail"
+    assert run.status == "done"
 
 
 def test_stopping_what_has_ended_changes_nothing(server: Server) -> None:

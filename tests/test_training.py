@@ -18,7 +18,7 @@ def nothing(_: object) -> None:
 
 
 def recorder(split: Split, on_epoch=nothing, on_batch=nothing, **settings) -> Recorder:
-    return Recorder(split, make_config("scratch", **settings), on_epoch, on_batch)
+    return Recorder(split, make_config("scratch", **settings), on_epoch, on_batch, lower_rate=50.0)
 
 
 def epoch(number: int, factors: np.ndarray | None = None, loss: float = 1.0) -> EpochResult:

@@ -82,7 +82,7 @@ def test_limits_of_size_count_and_unpacked_size(home: Path, monkeypatch: pytest.
     monkeypatch.setattr(upload, "UPLOAD_LIMIT_RATINGS", 10)
     with pytest.raises(DataError, match="at most 10 can be uploaded"):
         save_upload(TABLE, "many.csv")
-    with pytest.raises(DataError, match="at most 50 MB can be uploaded"):
+    with pytest.raises(DataError, match="at most 20 MB can be uploaded"):
         save_upload(bytes(50_000_001), "large.csv")
     bomb = BytesIO()
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("ratings.csv", "w") as member:

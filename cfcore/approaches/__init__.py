@@ -78,8 +78,10 @@ def train(
     Raises:
         ValueError: a setting is unknown, out of range, or asks for more memory than there is.
     """
-    describe(config.approach).check(config)
-    recorder = Recorder(split, config, on_epoch, on_batch)
+    info = describe(config.approach)
+    info.check(config)
+    lower_rate = info.lower_rate(config.learning_rate) if config.learning_rate is not None else None
+    recorder = Recorder(split, config, on_epoch, on_batch, lower_rate)
     approach = load(config.approach)  # before the clock starts: importing fastai takes seconds, once
     watch = Stopwatch()
     with PeakMemory() as memory:

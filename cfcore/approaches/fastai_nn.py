@@ -1,7 +1,7 @@
 """fastai's neural network for collaborative filtering, built by ``collab_learner(use_nn=True)``.
 
     x = [p_u ; q_m]                                  embedding sizes by fastai's rule, min(600, 1.6 n^0.56)
-    x = batchnorm(relu(W x + b))                     once for each hidden layer
+    x = batchnorm(relu(W x))                         once for each hidden layer; its shift does the work of a bias
     r = low + (high - low) * sigmoid(w . x + c)
 
 User and movie may have embeddings of different sizes here, for nothing is multiplied row by row: the layers mix them.

@@ -18,7 +18,11 @@ ARTICLE_SCALE = (1.0, 5.0)  # MovieLens 100k: the presets' y_range are meant for
 
 @dataclass(frozen=True, kw_only=True)
 class ApproachInfo:
-    """One approach: its names, its file, its settings, and the article's preset for configuration and split."""
+    """One approach: its names, its file, its settings, and the article's preset for configuration and split.
+
+    ``good_rate`` is a learning rate that works on MovieLens 100K where the article's does not; ``parts`` names the
+    files of this folder that the lesson shares with others.
+    """
 
     key: str
     title: str
@@ -29,6 +33,12 @@ class ApproachInfo:
     settings: Mapping[str, Setting]
     teaches: str = ""
     parts: tuple[str, ...] = ()
+    good_rate: float | None = None
+
+    def lower_rate(self, diverged: float) -> float:
+        """A learning rate to try after ``diverged`` was too high: one known to be good, else a tenth."""
+        good = self.good_rate or self.preset.learning_rate
+        return good if good is not None and good < diverged else float(f"{diverged / 10:.2g}")
 
     @property
     def source(self) -> Path:
@@ -67,6 +77,7 @@ def _info(
     settings: dict[str, Setting],
     preset: dict[str, Any],
     parts: tuple[str, ...] = (),
+    good_rate: float | None = None,
     **words: str,
 ) -> ApproachInfo:
     return ApproachInfo(
@@ -76,6 +87,7 @@ def _info(
         preset_split=split,
         settings=settings,
         parts=parts,
+        good_rate=good_rate,
         **words,
     )
 
@@ -87,6 +99,7 @@ APPROACHES: Mapping[str, ApproachInfo] = {
     for info in (
         _info(
             "scratch",
+            good_rate=30.0,
             title="From scratch",
             summary="Two factor matrices, one-hot rows, and gradient descent written out by hand.",
             teaches="A one-hot row times a matrix selects a row of it: the whole model is a lookup and a dot product.",
@@ -104,11 +117,21 @@ APPROACHES: Mapping[str, ApproachInfo] = {
         _info(
             "pytorch",
             parts=("embedding_net",),
+            good_rate=0.05,
             title="PyTorch",
             summary="The lookup becomes nn.Embedding, with a small neural network on top, and Adam takes the steps.",
             teaches="nn.Embedding is the lookup, nn.Module keeps the weights, and an optimizer takes the steps.",
             split=SplitConfig.of("first10"),
-            settings=_settings("learning_rate", "epochs", "embedding_size", "hidden_size", "weight_decay", "seed"),
+            settings=_settings(
+                "learning_rate",
+                "epochs",
+                "embedding_size",
+                "hidden_size",
+                "weight_decay",
+                "seed",
+                embedding_size={"maximum": 100},  # one step is the whole epoch: larger ones could not be stopped
+                hidden_size={"maximum": 200},  # within a second on MovieLens 100K
+            ),
             preset={
                 "learning_rate": 1e-3,
                 "epochs": 50,

@@ -78,8 +78,10 @@ def tensors(split: Split, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
 
 def onehot(users: Tensor, movies: Tensor, ratings: Tensor, n_users: int, n_movies: int) -> Loss:
     """The article's: one-hot rows times the factors. Nearly all of the work is multiplying by zero."""
-    user_rows = torch.eye(n_users)[users]  # (n, n_users)
-    movie_rows = torch.eye(n_movies)[movies]  # (n, n_movies)
+    n = len(ratings)
+    user_rows, movie_rows = torch.zeros(n, n_users), torch.zeros(n, n_movies)
+    user_rows[torch.arange(n), users] = 1
+    movie_rows[torch.arange(n), movies] = 1
 
     def loss(U: Tensor, V: Tensor) -> Tensor:
         predictions = ((user_rows @ U) * (movie_rows @ V)).sum(1)  # (n, k) * (n, k) -> (n,)

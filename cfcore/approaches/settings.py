@@ -36,10 +36,11 @@ class Setting:
             return
         values = value if self.kind in ("layers", "range") else (value,)
         if self.kind == "layers" and not 1 <= len(values) <= 4:
-            raise ValueError(f"{self.name} takes one to four sizes such as 100, 50, not {len(values)}")
+            raise ValueError(f"{self.name} takes one to four sizes such as 100, 50, not {len(values) or 'none'}")
         for number in values:
             if not self.minimum <= number <= self.maximum:
-                raise ValueError(f"{self.name} must be from {self.minimum:g} to {self.maximum:g}, not {number:g}")
+                low, high = (f"{end:,.0f}" if abs(end) >= 1 else f"{end:g}" for end in (self.minimum, self.maximum))
+                raise ValueError(f"{self.name} must be from {low} to {high}, not {number}")
 
 
 FIELDS: Mapping[str, Setting] = {
@@ -109,8 +110,8 @@ FIELDS: Mapping[str, Setting] = {
             label="Rating range",
             help="A sigmoid squeezes every prediction between these two numbers.",
             kind="range",
-            minimum=-10_000,
-            maximum=10_000,
+            minimum=-2_000_000,
+            maximum=2_000_000,
         ),
         Setting(
             name="lookup",

@@ -82,7 +82,6 @@ def matrix_corner(
     items: Sequence[str],
     *,
     scale: tuple[float, float],
-    digits: int = 0,
     given: np.ndarray | None = None,
     height: int | None = None,
 ) -> Picture:
@@ -92,8 +91,7 @@ def matrix_corner(
         matrix: (u, m) ratings or predictions, NaN where there is none.
         users, items: the names of its rows and columns.
         scale: the lowest and highest rating, which are the ends of the shading.
-        digits: decimals of the numbers in the cells.
-        given: (u, m) bool, the cells to draw strongly; the others (predictions) are drawn paler.
+        given: (u, m) bool, the cells that are ratings; the others are predictions, and show a decimal.
     """
     u, m = np.nonzero(np.isfinite(matrix))
     strong = np.ones(len(u), dtype=bool) if given is None else given[u, m]
@@ -106,7 +104,7 @@ def matrix_corner(
             "who": np.array(users, dtype=object)[u],
             "what": np.array(items, dtype=object)[m],
             "rating": values,
-            "label": [f"{value:.{digits}f}" if digits else f"{value:g}" for value in values],
+            "label": [f"{value:g}" if sure else f"{value:.1f}" for value, sure in zip(values, strong, strict=True)],
             "strong": strong,
             "ink": np.where(values > middle, _LIGHT_INK, _DARK_INK),
         }
@@ -116,11 +114,10 @@ def matrix_corner(
     base = alt.Chart(table).encode(x=x, y=y)
     cells = base.mark_rect(cornerRadius=2, stroke="white", strokeOpacity=0.25, strokeWidth=1).encode(
         color=alt.Color("rating:Q", legend=None, scale=_ramp(scale, _STARS)),
-        opacity=alt.condition("datum.strong", alt.value(1.0), alt.value(0.72)),
         tooltip=[
             alt.Tooltip("who:N", title="User"),
             alt.Tooltip("what:N", title="Movie"),
-            alt.Tooltip("rating:Q", title="Rating", format=".1f" if digits else "~g"),
+            alt.Tooltip("label:N", title="Rating"),
         ],
     )
     numbers = base.mark_text(fontSize=10).encode(text="label:N", color=alt.Color("ink:N", scale=None))

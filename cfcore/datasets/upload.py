@@ -23,8 +23,8 @@ from cfcore.datasets.read import read
 from cfcore.datasets.table import open_table
 from cfcore.ratings import About, Ratings
 
-UPLOAD_LIMIT_MB = 50
-UPLOAD_LIMIT_RATINGS = 2_000_000
+UPLOAD_LIMIT_MB = 20
+UPLOAD_LIMIT_RATINGS = 500_000
 UPLOAD_MIN_RATINGS = 20
 _UNPACKED_LIMIT = 3 * UPLOAD_LIMIT_MB * 1_000_000  # what a zip of ratings may unpack to: it is read into memory
 _NAME = re.compile(r"upload-[0-9a-f]{16}")

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from cfcore.config import RunConfig
+from cfcore.approaches import describe
+from cfcore.config import RunConfig, SplitConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class Note:
-    """A sentence or two, and settings that show the point; ``label`` names the button that applies them."""
+    """A sentence or two about the article's settings, and others that show the point.
+
+    ``label`` names the button that trains with ``fix``, on the split ``split`` where it is given.
+    """
 
     text: str
-    label: str = ""
-    fix: Mapping[str, Any] = field(default_factory=dict)
+    label: str
+    fix: Mapping[str, Any]
+    split: SplitConfig | None = None
 
     def applies(self, config: RunConfig) -> bool:
-        """Whether the configuration still has what the note is about: a learning rate well below the fix."""
-        wanted = self.fix.get("learning_rate")
-        return wanted is None or (config.learning_rate or 0) < wanted / 3
+        """Whether the configuration is what the note is about: it learns no faster and no longer than the article's."""
+        preset = describe(config.approach).preset
+        return config.learning_rate <= preset.learning_rate and config.epochs <= preset.epochs
 
 
 NOTES: Mapping[str, Note] = {
@@ -28,13 +33,15 @@ NOTES: Mapping[str, Note] = {
         text="Small steps of plain descent from random weights end far above both baselines. The gradient is a mean "
         "over all ratings, so each user and each movie moves very little: it takes a much larger step.",
         label="Try a learning rate of 30",
-        fix={"learning_rate": 30.0},
+        fix={"learning_rate": describe("scratch").good_rate},
     ),
     "pytorch": Note(
-        text="With all ratings in one batch an epoch is a single step, and fifty Adam steps of 0.001 hardly move the "
-        "weights: the article's run has not begun to learn when it ends.",
-        label="Try a learning rate of 0.05",
-        fix={"learning_rate": 0.05},
+        text="With all ratings in one batch an epoch is a single step, and fifty Adam steps of 0.001 move no weight by "
+        "more than 0.05: the article's run ends while its loss still falls steeply. It also sees only a tenth of the "
+        "data.",
+        label="Try 0.05 on all the data",
+        fix={"learning_rate": describe("pytorch").good_rate},
+        split=SplitConfig.of("random"),
     ),
 }
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import streamlit as st
 
 from cfcore import datasets
 from cfcore.approaches import describe, make_config
-from cfcore.config import FOLDS, RunConfig, RunRequest
+from cfcore.config import FOLDS, RunConfig, RunRequest, SplitConfig
 from cfcore.runs import Run
 from cfcore.ui import draft, state
 from cfcore.ui.notes import LESSONS, NOTES
@@ -27,6 +30,14 @@ ON_THE_COMMAND_LINE = (
     "y_range",
     "lookup",
     "seed",
+)
+
+
+FEW = 100  # held-out ratings below which an error is mostly chance
+MEANING = (
+    "RMSE and MAE are typical errors in stars; RMSE, the square root of the loss, weighs large misses more. The global "
+    "mean predicts the mean training rating for everybody; user + movie bias adds how generous the user is and how "
+    "well liked the movie."
 )
 
 
@@ -83,7 +94,7 @@ def code_that_ran(request: RunRequest, label: str = "The code that ran") -> None
     with st.expander(label, icon=":material/code:"):
         if request.config.approach in LESSONS:
             st.markdown(LESSONS[request.config.approach])
-        st.markdown("The same run without a browser:")
+        st.markdown("The same run without a browser, in the project's folder and its environment:")
         st.code(command(request), language="bash", wrap_lines=True)
         names = [source.name for source in info.sources]
         st.markdown(
@@ -96,7 +107,7 @@ def code_that_ran(request: RunRequest, label: str = "The code that ran") -> None
 def command(request: RunRequest) -> str:
     """The command line that does the same; settings that are the preset's are left out."""
     config, split = request.config, request.split
-    preset = make_config(config.approach)
+    preset = make_config(config.approach).with_settings(y_range=None)  # which follows the data: always spell it out
     words = ["python", "-m", "cfcore", "train", "--approach", config.approach, "--dataset", request.dataset]
     words += ["--split", split.kind]
     if split.kind not in FOLDS and split.valid_fraction is not None:
@@ -117,11 +128,12 @@ def recent_runs() -> None:
         return
     st.markdown("**Recent runs of this visit**")
     for run in runs:
-        error = (
-            f" · RMSE {run.metrics.valid_rmse:.3f}" if run.metrics and run.metrics.valid_rmse else f" · {run.status}"
-        )
+        rate, m = run.request.config.learning_rate, run.metrics
+        error = f"RMSE {m.valid_rmse:.3f}" if m and m.valid_rmse else run.status
+        label = [run.name or describe(run.request.config.approach).title, run.dataset_title or run.request.dataset]
+        label += [f"learning rate {number(rate)}"] if rate is not None else []
         st.button(
-            f"{plain(run.name or describe(run.request.config.approach).title)}{error}",
+            plain(" · ".join([*label, error])),
             key=f"open:{run.id}",
             type="tertiary",
             icon=":material/show_chart:",
@@ -146,7 +158,16 @@ def submit(request: RunRequest, dataset_title: str) -> None:
 
 
 def _use(run_id: str) -> None:
-    _try(run_id, {})
+    """Draft this run's settings."""
+    run = state.store().get(run_id)
+    if run is not None:
+        _draft(run.request)
+
+
+def _draft(request: RunRequest) -> None:
+    draft.take(request)
+    if datasets.on_disk(request.dataset):
+        state.choose(request.dataset)
 
 
 def _diverged(run: Run) -> None:
@@ -156,20 +177,19 @@ def _diverged(run: Run) -> None:
             sentence(run.message or "The loss stopped being a number."), icon=":material/trending_up:", width="stretch"
         )
         if config.learning_rate is not None:
-            lower = float(f"{config.learning_rate / 10:.2g}")
+            lower = describe(config.approach).lower_rate(config.learning_rate)
             st.button(f"Try {number(lower)}", type="primary", on_click=_try, args=(run.id, {"learning_rate": lower}))
 
 
-def _try(run_id: str, changes: dict) -> None:
-    """Draft this run's settings with some changed."""
+def _try(run_id: str, changes: Mapping[str, Any], split: SplitConfig | None = None) -> None:
+    """Draft this run's settings with some changed, and train them."""
     run = state.store().get(run_id)
     if run is None:
         return
-    draft.take(run.request)
-    if datasets.on_disk(run.request.dataset):
-        state.choose(run.request.dataset)
-    for name, value in changes.items():
-        draft.change(run.request.config.approach, name, value)
+    config = run.request.config.with_settings(**changes)
+    request = replace(run.request, config=config, split=split or run.request.split)
+    _draft(request)
+    submit(request, run.dataset_title)
 
 
 def _errors(run: Run) -> None:
@@ -188,10 +208,16 @@ def _errors(run: Run) -> None:
         ],
     }
     st.table(rows, hide_index=True)
+    if run.n_valid is not None and run.n_valid < FEW:
+        st.warning(
+            f"Only {run.n_valid} ratings were held out: errors measured on so few say little. Use more data.",
+            icon=":material/warning:",
+        )
     counts = f"{run.n_train:,} ratings trained, {run.n_valid:,} held out · " if run.n_train and run.n_valid else ""
     st.caption(f"{counts}{seconds(run.fit_seconds)} of training · peak memory {memory(run.peak_memory_mb)}")
+    st.caption(MEANING)
     best = min(run.history, key=lambda result: result.valid_loss, default=None)
-    if best is not None and run.history[-1].valid_loss > best.valid_loss * 1.003:
+    if best is not None and run.status == "done" and run.history[-1].valid_loss > best.valid_loss * 1.003:
         st.caption(
             f"The valid loss was lowest in epoch {best.epoch} (RMSE {error(math.sqrt(best.valid_loss))}) and rose "
             "after it: the model went on learning the training ratings by heart."
@@ -203,11 +229,10 @@ def _compared(value: float | None, baseline: float) -> str:
 
 
 def _note(run: Run) -> None:
-    config = run.request.config
-    note = NOTES.get(config.approach)
-    if note is None or not note.applies(config):
+    note, m = NOTES.get(run.request.config.approach), run.metrics
+    unlearned = m is not None and m.valid_rmse is not None and m.valid_rmse > m.baseline_mean_rmse
+    if note is None or run.status != "done" or not unlearned or not note.applies(run.request.config):
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         st.info(note.text, icon=":material/lightbulb:", width="stretch")
-        if note.fix:
-            st.button(note.label, type="primary", on_click=_try, args=(run.id, dict(note.fix)))
+        st.button(note.label, type="primary", on_click=_try, args=(run.id, note.fix, note.split))

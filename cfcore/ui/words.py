@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 
+import numpy as np
+
 from cfcore.charts.scales import short
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+\-!|~$:])")
@@ -17,8 +19,10 @@ def plain(text: object) -> str:
 
 def sentence(text: str) -> str:
     """An error's text as a sentence: a capital, a full stop, nothing that Markdown would read as markup."""
-    text = plain(text.strip().rstrip("."))
-    return f"{text[:1].upper()}{text[1:]}."
+    text = text.strip().rstrip(".")
+    if "." not in text.split(" ", 1)[0]:  # a file's name keeps its own capitals
+        text = f"{text[:1].upper()}{text[1:]}"
+    return f"{plain(text)}."
 
 
 def count(n: float) -> str:
@@ -58,10 +62,10 @@ def percent(share: float) -> str:
 
 
 def number(value: object) -> str:
-    """A setting's value as it would be typed, to the last digit: ``0.005``, ``1e-05``, ``100, 50``."""
+    """A setting's value as it would be typed, to the last digit: ``0.005``, ``0.00001``, ``100, 50``."""
     if isinstance(value, list | tuple):
         return ", ".join(number(each) for each in value)
-    return repr(float(value)).removesuffix(".0") if isinstance(value, float) else str(value)
+    return np.format_float_positional(value, trim="-") if isinstance(value, float) else str(value)
 
 
 def against(value: float | None, baseline: float | None, name: str) -> str:
