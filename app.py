@@ -8,7 +8,7 @@ from cfcore.charts import factor_matrix, factor_matrix_alt, matrix_corner, matri
 from cfcore.illustrate import fit_factors, typical_corner
 from cfcore.ratings import Ratings
 from cfcore.ui import draft
-from cfcore.ui.components import at_a_glance, terms_of_use, titles, user_names
+from cfcore.ui.components import at_a_glance, how_many, terms_of_use, titles, user_names
 from cfcore.ui.frame import page
 
 
@@ -20,7 +20,9 @@ def the_idea(ratings: Ratings) -> None:
     height = 290
     before, between, after = st.columns([1.25, 1, 1.25], gap="medium")
     with before:
-        st.markdown("**1. Ratings, with holes.** Eight people, nine well-known movies.")
+        people = how_many(len(users), "person", "people")
+        films = how_many(len(movies), "well-known movie", "well-known movies")
+        st.markdown(f"**1. Ratings, with holes.** {people}, {films}.")
         st.altair_chart(
             matrix_corner(corner.matrix, users, movies, scale=ratings.scale, height=height),
             width="stretch",
@@ -28,13 +30,13 @@ def the_idea(ratings: Ratings) -> None:
         )
     with between:
         st.markdown("**2. Two factors for each.** Learned from the ratings alone.")
-        people, films = st.columns(2, gap="small")
-        people.altair_chart(
+        left, right = st.columns(2, gap="small")
+        left.altair_chart(
             factor_matrix(factors.user, users, ["1", "2"], height=height - 82),
             width="stretch",
             alt=factor_matrix_alt(factors.user, "one row for each user"),
         )
-        films.altair_chart(
+        right.altair_chart(
             factor_matrix(factors.item, movies, ["1", "2"], height=height - 82),
             width="stretch",
             alt=factor_matrix_alt(factors.item, "one row for each movie"),
@@ -43,7 +45,7 @@ def the_idea(ratings: Ratings) -> None:
             "A prediction multiplies a user's two numbers with the movie's two, adds them up, and adds the mean."
         )
     with after:
-        st.markdown("**3. Holes filled.** Pale cells are predictions.")
+        st.markdown("**3. Holes filled.** Numbers with a decimal are predictions.")
         filled = np.clip(factors.predict(), *ratings.scale)
         given = np.isfinite(corner.matrix)
         st.altair_chart(
@@ -52,7 +54,6 @@ def the_idea(ratings: Ratings) -> None:
                 users,
                 movies,
                 scale=ratings.scale,
-                digits=1,
                 given=given,
                 height=height,
             ),
@@ -82,7 +83,9 @@ with page("How recommendations are learned", QUESTION) as ratings:
     st.markdown(
         "Each person has rated a few movies, and most of the user x movie matrix is empty. Collaborative filtering "
         "describes every user and every movie by a few numbers, its latent factors, so that their products come close "
-        "to the ratings that were given. Here you train it five ways, watch each learn, and see what it beats."
+        "to the ratings that were given. Here you train it five ways, watch each learn, and see what it beats. "
+        "The five ways follow a teaching article that goes from one-hot vectors to fastai; its settings are the "
+        "presets here."
     )
     the_idea(ratings)
     at_a_glance(ratings)

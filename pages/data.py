@@ -15,11 +15,11 @@ from cfcore.charts import (
 from cfcore.illustrate import random_corner, top_corner
 from cfcore.ratings import Ratings
 from cfcore.ui import state
-from cfcore.ui.components import at_a_glance, choose_one, terms_of_use, titles, user_names
+from cfcore.ui.components import at_a_glance, choose_one, how_many, terms_of_use, titles, user_names
 from cfcore.ui.frame import page
 from cfcore.ui.sources import catalogue, upload
-from cfcore.ui.words import count
 
+ROW, TABLE = 35, 420  # pixels: one row of a table, and the highest a table may be
 CORNERS = {"Busiest corner": top_corner, "Random corner": random_corner}
 
 
@@ -51,7 +51,7 @@ def matrix(ratings: Ratings) -> None:
 
 @st.cache_data(max_entries=3, show_spinner=False)
 def movie_table(name: str) -> pd.DataFrame:
-    """One row a movie, most rated first."""
+    """One row a movie, most rated first; without the columns of which nothing is known."""
     ratings = state.ratings(name)
     n = np.bincount(ratings.item_idx, minlength=ratings.n_items)
     total = np.bincount(ratings.item_idx, weights=ratings.rating, minlength=ratings.n_items)
@@ -65,6 +65,8 @@ def movie_table(name: str) -> pd.DataFrame:
             "Mean": np.where(n > 0, total / np.maximum(n, 1), np.nan),
         }
     )
+    known = {"Year": bool((items.year != 0).any()), "Genres": bool((table["Genres"] != "").any())}
+    table = table.drop(columns=[name for name, any_known in known.items() if not any_known])
     return table.sort_values("Ratings", ascending=False, ignore_index=True)
 
 
@@ -73,15 +75,16 @@ def movies(ratings: Ratings) -> None:
     table = movie_table(ratings.about.name)
     wanted = st.text_input("Search titles and genres", placeholder="Part of a title or a genre", live="300ms").strip()
     if wanted:
-        text = table["Title"].astype(str) + " " + table["Genres"].astype(str)
-        table = table[text.str.contains(wanted, case=False, regex=False)]
+        texts = (table[name].astype(str) for name in ("Title", "Genres") if name in table)
+        found = [text.str.contains(wanted, case=False, regex=False) for text in texts]
+        table = table[np.logical_or.reduce(found)]
     if table.empty:
         st.info("No movie has that in its title or genres.", icon=":material/search_off:")
         return
     st.dataframe(
         table,
         hide_index=True,
-        height=420,
+        height=min(ROW * (len(table) + 1) + 2, TABLE),
         column_config={
             "Title": st.column_config.TextColumn(width="medium"),
             "Genres": st.column_config.TextColumn(width="medium"),
@@ -89,9 +92,9 @@ def movies(ratings: Ratings) -> None:
             "Ratings": st.column_config.NumberColumn(format="localized", width="small"),
             "Mean": st.column_config.NumberColumn(format="%.2f", width="small"),
         },
-        alt=f"Table of {len(table)} movies with year, genres, number of ratings and mean rating.",
+        alt=f"Table of {how_many(len(table), 'movie', 'movies')} with {', '.join(map(str.lower, table.columns))}.",
     )
-    st.caption(f"{count(len(table))} movies; a click on a column's name sorts by it.")
+    st.caption(f"{how_many(len(table), 'movie', 'movies')}; a click on a column's name sorts by it.")
 
 
 with page("Data", "Which ratings do we learn from, and what do they look like?") as ratings:

@@ -22,7 +22,9 @@ from cfcore.models import DotModel
 from cfcore.outcome import outcome_of
 from cfcore.runs import Run, RunStore
 from cfcore.training import EpochResult, Metrics, Snapshots, Trained
-from cfcore.ui import state
+from cfcore.ui import sources, state
+from cfcore.ui.notes import NOTES
+from cfcore.ui.words import number
 
 ROOT = Path(__file__).parents[1]
 TIMEOUT = 60
@@ -267,6 +269,47 @@ def test_data_searches_titles_as_plain_text() -> None:
     assert "No movie has that" in texts(app)
 
 
+def test_a_table_without_years_and_genres_has_no_such_columns_and_counts_one_movie(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ratings = load("sample")
+    bare = replace(ratings.items, year=np.zeros_like(ratings.items.year), genres=np.zeros_like(ratings.items.genres))
+    monkeypatch.setattr(datasets, "load", lambda name: replace(ratings, items=bare))
+    app = open_page("pages/data.py")
+    assert list(app.dataframe[0].value.columns) == ["Title", "Ratings", "Mean"]
+    titles = app.dataframe[0].value["Title"].astype(str)
+    alone = next(title for title in titles if titles.str.contains(title, case=False, regex=False).sum() == 1)
+    app.text_input[0].set_value(alone).run()
+    assert "1 movie; " in texts(app)
+
+
+def test_a_source_that_does_not_fit_into_memory_cannot_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    free = SimpleNamespace(available=1_100_000_000)
+    monkeypatch.setattr(sources, "psutil", SimpleNamespace(virtual_memory=lambda: free))
+    app = open_page("pages/data.py")
+    assert app.button(key="get:ml-25m").disabled
+    assert not app.button(key="get:ml-1m").disabled
+    assert "Needs about 2.5 GB of memory; this server has 1.1 GB free." in texts(app)
+
+
+def test_a_refused_file_is_read_once_and_its_reason_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+
+    def refuse(data: bytes, filename: str, columns: object = None) -> str:
+        read.append(filename)
+        raise datasets.DataError(f"{filename} holds 3 ratings, too few to learn from")
+
+    monkeypatch.setattr(datasets, "save_upload", refuse)
+    table = b"userId,movieId,rating\n1,1,3\n1,2,4\n2,1,5\n"
+    app = open_page("pages/data.py")
+    app.file_uploader[0].set_value(("few.csv", table, "text/csv")).run()
+    app.text_input[0].set_value("a").run()
+    assert read == ["few.csv"]
+    assert "too few to learn from. The data set in use has not changed." in texts(app)
+    app.file_uploader[0].set_value(("other.csv", table, "text/csv")).run()
+    assert read == ["few.csv", "other.csv"]
+
+
 # Train
 
 
@@ -359,6 +402,74 @@ def test_a_field_that_cannot_be_read_says_so_and_nothing_can_be_trained() -> Non
     assert button(app, "Train").disabled
 
 
+@pytest.mark.parametrize(
+    ("approach", "key", "wrong", "right", "says"),
+    [
+        ("scratch", "set:scratch:epochs", 501, 7, "Epochs must be from 1 to 500"),
+        ("scratch", "set:scratch:learning_rate", 20_000.0, 2.0, "Learning rate must be from 0.001 to 10000"),
+        ("pytorch", "set:pytorch:weight_decay", -0.5, 0.5, "Weight decay must be from 0"),
+        ("fastai_dot", "set:fastai_dot:seed", -1, 0, "Seed must be from 0 to 4294967295"),
+        ("scratch", "split:scratch:valid_fraction", 1.5, 0.3, "must lie between 0 and 1"),
+        ("scratch", "split:scratch:seed", -1, 3, "whole number from 0 to 4294967295"),
+    ],
+)
+def test_a_number_out_of_range_stays_in_its_field_and_nothing_can_be_trained(
+    approach: str, key: str, wrong: float, right: float, says: str
+) -> None:
+    app = open_page("pages/train.py", approach=approach)
+    app.number_input(key=key).set_value(wrong).run()
+    assert says in texts(app).replace("\\", "")
+    assert app.number_input(key=key).value == wrong
+    assert button(app, "Train").disabled
+    app.run()
+    assert app.number_input(key=key).value == wrong
+    app.number_input(key=key).set_value(right).run()
+    assert app.number_input(key=key).value == right
+    assert type(app.number_input(key=key).value) is type(right)
+    assert not app.error
+    assert not button(app, "Train").disabled
+
+
+def test_an_emptied_number_field_goes_back_to_what_it_was() -> None:
+    app = open_page("pages/train.py", epochs="9", approach="scratch")
+    for value in (None, 501, None):
+        app.number_input(key="set:scratch:epochs").set_value(value).run()
+    assert app.number_input(key="set:scratch:epochs").value == 9
+    assert not app.error
+
+
+def test_what_is_wrong_goes_with_another_approach_the_article_and_the_slider() -> None:
+    app = open_page("pages/train.py", approach="scratch")
+    rate = "set:scratch:learning_rate"
+    app.number_input(key=rate).set_value(-1.0).run()
+    app.select_slider(key=f"{rate}:slider").set_value(3.0).run()
+    assert (app.number_input(key=rate).value, len(app.error)) == (3.0, 0)
+    app.number_input(key=rate).set_value(-1.0).run()
+    button(app, "As in the article").click().run()
+    assert (app.number_input(key=rate).value, len(app.error)) == (1.5, 0)
+    app.number_input(key=rate).set_value(-1.0).run()
+    app.radio(key="approach").set_value("pytorch").run()
+    app.radio(key="approach").set_value("scratch").run()
+    assert (app.number_input(key=rate).value, len(app.error)) == (1.5, 0)
+
+
+@pytest.mark.parametrize(
+    ("status", "caption"),
+    [
+        ("running", "Training: [see its curves](#run)."),
+        ("done", "Done: [see the run](#run)."),
+        ("stopped", "Stopped: [see the run](#run)."),
+        ("diverged", "Diverged: [see the run](#run)."),
+    ],
+)
+def test_under_the_button_stands_a_link_to_the_run(jobs: FakeJobs, status: str, caption: str) -> None:
+    assert "(#run)" not in texts(open_page("pages/train.py"))
+    run = stored(jobs) if status == "running" else finished(jobs, status)
+    app = open_page("pages/train.py", run=run.id)
+    assert caption in [each.value for each in app.caption]
+    assert "Takes roughly" in texts(app)
+
+
 def test_a_lookup_that_would_not_fit_is_refused_before_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CFCORE_MEMORY_LIMIT_MB", "10")
     app = open_page("pages/train.py", lookup="onehot", approach="scratch")
@@ -425,12 +536,17 @@ def test_settings_of_somebody_elses_run_can_be_taken_over(jobs: FakeJobs) -> Non
 
 
 def test_a_diverged_run_offers_a_learning_rate_and_applies_it(jobs: FakeJobs) -> None:
-    message = "The loss stopped being a number in epoch 2: a learning rate of 5000 is too high here. Try 500."
+    message = "The loss stopped being a number in epoch 2: a learning rate of 5000 is too high here. Try 30."
+    lower = describe("scratch").lower_rate(5000.0)
     run = finished(jobs, "diverged", message, rmse=None, epochs=1, learning_rate=5000.0)
     app = open_page("pages/train.py", run=run.id)
     assert "a learning rate of 5000 is too high here" in texts(app)
-    button(app, "Try 500").click().run()
-    assert app.number_input(key="set:scratch:learning_rate").value == 500.0
+    app.number_input(key="set:scratch:epochs").set_value(0).run()
+    button(app, f"Try {number(lower)}").click().run()
+    assert app.number_input(key="set:scratch:learning_rate").value == lower
+    assert app.number_input(key="set:scratch:epochs").value == 1
+    assert jobs.store.list()[0].request.config.learning_rate == lower
+    assert not app.error
     assert not app.table
 
 
@@ -456,8 +572,8 @@ def test_a_stopped_run_keeps_its_errors(jobs: FakeJobs) -> None:
 def test_the_articles_pytorch_run_comes_with_a_better_learning_rate(jobs: FakeJobs) -> None:
     run = finished(jobs, approach="pytorch", rmse=2.5)
     app = open_page("pages/train.py", run=run.id)
-    assert "hardly move the weights" in texts(app)
-    button(app, "Try a learning rate of 0.05").click().run()
+    assert NOTES["pytorch"].text in [each.value for each in app.info]
+    button(app, NOTES["pytorch"].label).click().run()
     assert app.number_input(key="set:pytorch:learning_rate").value == 0.05
 
 

@@ -99,7 +99,7 @@ APPROACHES: Mapping[str, ApproachInfo] = {
     for info in (
         _info(
             "scratch",
-            good_rate=30.0,
+            good_rate=10.0,
             title="From scratch",
             summary="Two factor matrices, one-hot rows, and gradient descent written out by hand.",
             teaches="A one-hot row times a matrix selects a row of it: the whole model is a lookup and a dot product.",

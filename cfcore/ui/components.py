@@ -12,6 +12,11 @@ from cfcore.ratings import Ratings
 from cfcore.ui.words import count, percent, plain
 
 
+def how_many(n: int, one: str, more: str) -> str:
+    """A count with its noun: ``1 movie``, ``1,682 movies``."""
+    return f"{count(n)} {one if n == 1 else more}"
+
+
 def four_places() -> list[DeltaGenerator]:
     """Four places side by side, two above two on a phone."""
     halves = st.columns(2, gap="small")

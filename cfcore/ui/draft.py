@@ -2,7 +2,8 @@
 
 A plain dictionary in the session: ``{"approach": key, "settings": {key: {...}}, "splits": {key: {...}}}``. Widgets
 write to it through their callbacks and are filled from it on every run, so that a preset, a link or a button can
-change a setting without knowing its widget.
+change a setting without knowing its widget. What cannot be used never gets into the draft: it stays beside it, with a
+sentence that says why, until the field is mended or something else sets it.
 """
 
 from __future__ import annotations
@@ -31,6 +32,22 @@ def approach() -> str:
 
 def choose_approach(key: str) -> None:
     draft()["approach"] = key
+    wrong().clear()
+
+
+def wrong() -> dict[str, tuple[Any, str]]:
+    """The fields of the present approach that cannot be used: widget key to what stands there, and why not."""
+    return st.session_state.setdefault("wrong", {})
+
+
+def field_key(key: str, name: str) -> str:
+    """The widget of a setting of approach ``key``."""
+    return f"set:{key}:{name}"
+
+
+def split_key(key: str, name: str) -> str:
+    """The widget of ``kind``, ``valid_fraction`` or ``seed`` of approach ``key``'s split."""
+    return f"split:{key}:{name}"
 
 
 def settings(key: str) -> dict[str, Any]:
@@ -46,17 +63,30 @@ def split(key: str) -> dict[str, Any]:
 def change(key: str, name: str, value: Any) -> None:
     """Set one setting of approach ``key``."""
     state.keep_dataset()
+    wrong().pop(field_key(key, name), None)
     settings(key)[name] = value
+
+
+def change_split(key: str, name: str, value: Any) -> None:
+    """Set one value of the split of approach ``key``."""
+    state.keep_dataset()
+    wrong().pop(split_key(key, name), None)
+    if name == "kind":  # another kind has its own usual fraction
+        wrong().pop(split_key(key, "valid_fraction"), None)
+        wrong().pop(split_key(key, "seed"), None)
+        split(key).clear()
+    split(key)[name] = value
 
 
 def as_in_the_article(key: str) -> None:
     """Put every setting and the split of ``key`` back to the article's."""
     settings(key).clear()
     split(key).clear()
+    wrong().clear()
 
 
 def is_article(key: str) -> bool:
-    return not settings(key) and not split(key)
+    return not settings(key) and not split(key) and not wrong()
 
 
 def config(key: str, ratings: Ratings) -> RunConfig:

@@ -30,10 +30,11 @@ class Note:
 
 NOTES: Mapping[str, Note] = {
     "scratch": Note(
-        text="Small steps of plain descent from random weights end far above both baselines. The gradient is a mean "
-        "over all ratings, so each user and each movie moves very little: it takes a much larger step.",
-        label="Try a learning rate of 30",
-        fix={"learning_rate": describe("scratch").good_rate},
+        text="A product of two random numbers from 0 to 1 is about a quarter, and the article's fifty of them add up to "
+        "12.5, far above any rating. The gradient is a mean over all ratings, so each user and each movie moves very "
+        "little a step. Fewer factors start nearer, and a larger rate moves them.",
+        label="Try 8 factors at a rate of 10",
+        fix={"learning_rate": describe("scratch").good_rate, "embedding_size": 8},
     ),
     "pytorch": Note(
         text="With all ratings in one batch an epoch is a single step, and fifty Adam steps of 0.001 move no weight by "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -33,6 +34,7 @@ ON_THE_COMMAND_LINE = (
 )
 
 
+MOMENT = 0.2  # seconds
 FEW = 100  # held-out ratings below which an error is mostly chance
 MEANING = (
     "RMSE and MAE are typical errors in stars; RMSE, the square root of the loss, weighs large misses more. The global "
@@ -155,6 +157,17 @@ def submit(request: RunRequest, dataset_title: str) -> None:
     state.keep_dataset()
     run = state.jobs().submit(request, visitor=state.visitor(), dataset_title=dataset_title)
     st.session_state["run"] = run.id
+    _give_it_a_moment(run.id)
+
+
+def _give_it_a_moment(run_id: str) -> None:
+    """Wait for the first epoch, but hardly: when it is as quick as that, the page is drawn with it at once."""
+    give_up = time.monotonic() + MOMENT
+    while time.monotonic() < give_up:
+        run = state.store().get(run_id)
+        if run is None or run.history or not run.active:
+            return
+        time.sleep(0.02)
 
 
 def _use(run_id: str) -> None:

@@ -1,12 +1,12 @@
 """The form of the Train page: approach, split, and one field for every setting that the approach really has.
 
 Every widget is filled from the draft on every run and writes to it through its callback; see :mod:`cfcore.ui.draft`.
+Number fields have no bounds of their own: with them, Streamlit shows what was typed but goes on with the old value.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
@@ -14,7 +14,7 @@ import streamlit as st
 from cfcore.approaches import Setting, describe, make_config
 from cfcore.config import FOLDS, RunConfig, SplitConfig
 from cfcore.ratings import Ratings
-from cfcore.ui import draft, link, state
+from cfcore.ui import draft, link
 from cfcore.ui.words import number, sentence
 
 SPLIT_TITLES = {
@@ -49,7 +49,7 @@ def settings_form(approach: str, ratings: Ratings) -> RunConfig | None:
     fields = dict(describe(approach).settings)
     fine = True
     if "learning_rate" in fields:
-        _learning_rate(approach, fields.pop("learning_rate"), values["learning_rate"])
+        fine = _learning_rate(approach, fields.pop("learning_rate"), values["learning_rate"])
     for pair in _pairs(list(fields.values())):
         for column, setting in zip(st.columns(2, gap="small"), pair, strict=False):
             with column:
@@ -63,55 +63,44 @@ def settings_form(approach: str, ratings: Ratings) -> RunConfig | None:
         return None
 
 
-def split_form(approach: str, ratings: Ratings) -> SplitConfig:
-    """How the ratings are divided; only the kinds that the data set allows."""
+def split_form(approach: str, ratings: Ratings) -> SplitConfig | None:
+    """How the ratings are divided, by the kinds that the data set allows; ``None`` where a field cannot be used."""
     config = draft.split_config(approach, ratings)
     kinds = ratings.split_kinds()
-    _fill(f"split:{approach}:kind", config.kind)
+    key = draft.split_key(approach, "kind")
+    _fill(key, config.kind)
     st.selectbox(
         "Validation split",
         kinds,
         format_func=lambda kind: SPLIT_TITLES[kind],
-        key=f"split:{approach}:kind",
+        key=key,
         help="Which ratings are held out. The model never trains on them; the valid error is measured there.",
-        on_change=lambda: _take_split(approach, "kind"),
+        on_change=lambda: draft.change_split(approach, "kind", st.session_state[key]),
     )
     if config.kind in FOLDS:
         return config
     left, right = st.columns(2, gap="small")
-    _fill(f"split:{approach}:valid_fraction", config.valid_fraction)
-    left.number_input(
-        "Held out",
-        min_value=0.01,
-        max_value=0.9,
-        step=0.05,
-        format="%.2f",
-        key=f"split:{approach}:valid_fraction",
-        help="The share of the ratings that is held out for validation.",
-        on_change=lambda: _take_split(approach, "valid_fraction"),
-    )
+    with left:
+        help_text = "The share of the ratings that is held out for validation."
+        fine = _split_field(approach, "valid_fraction", "Held out", config.valid_fraction, 0.05, help_text)
     if config.seed is not None:
-        _fill(f"split:{approach}:seed", config.seed)
-        right.number_input(
-            "Split seed",
-            min_value=0,
-            max_value=2**32 - 1,
-            step=1,
-            key=f"split:{approach}:seed",
-            help="The same seed always holds out the same ratings.",
-            on_change=lambda: _take_split(approach, "seed"),
-        )
-    return draft.split_config(approach, ratings)
+        with right:
+            help_text = "The same seed always holds out the same ratings."
+            fine = _split_field(approach, "seed", "Split seed", config.seed, 1, help_text) and fine
+    return config if fine else None
 
 
 def article_button(approach: str) -> None:
     """Put the approach back to the article's preset, split included."""
+    as_is = draft.is_article(approach)
     st.button(
         "As in the article",
         icon=":material/restart_alt:",
         width="stretch",
-        disabled=draft.is_article(approach),
-        help="Set every field and the split to the article's values.",
+        disabled=as_is,
+        help="Every field already has the article's value."
+        if as_is
+        else "Set every field and the split to the article's values.",
         on_click=draft.as_in_the_article,
         args=(approach,),
     )
@@ -129,11 +118,12 @@ def nearest_step(value: float, steps: list[float]) -> float:
     return min(steps, key=lambda step: abs(math.log(step) - math.log(value)))
 
 
-def _learning_rate(approach: str, setting: Setting, value: float) -> None:
+def _learning_rate(approach: str, setting: Setting, value: float) -> bool:
+    """A slider with a logarithmic scale, and the exact number; says whether what they hold can be used."""
     steps = log_steps(setting.minimum, setting.maximum)
-    slider, exact = f"set:{approach}:learning_rate:slider", f"set:{approach}:learning_rate"
+    exact = draft.field_key(approach, setting.name)
+    slider = f"{exact}:slider"
     _fill(slider, nearest_step(value, steps))
-    _fill(exact, float(value))
     left, right = st.columns([1.5, 1], gap="small", vertical_alignment="bottom")
     left.select_slider(
         setting.label,
@@ -141,106 +131,118 @@ def _learning_rate(approach: str, setting: Setting, value: float) -> None:
         format_func=number,
         key=slider,
         help=f"{setting.help} The scale is logarithmic.",
-        on_change=_taker(approach, "learning_rate", slider),
+        on_change=lambda: draft.change(approach, setting.name, st.session_state[slider]),
     )
-    right.number_input(
-        "Exact learning rate",
-        min_value=float(setting.minimum),
-        max_value=float(setting.maximum),
-        step=float(setting.minimum) * 100,
-        format="%g",
-        key=exact,
-        label_visibility="collapsed",
-        on_change=_taker(approach, "learning_rate", exact),
-    )
+    with right:
+        _number_input(
+            "Exact learning rate",
+            exact,
+            float(value),
+            step=10.0 ** math.floor(math.log10(value) - 0.31),  # up to 2 a tenth, from there 1; so never down to 0
+            label_visibility="collapsed",
+            on_change=lambda: _take(approach, setting, exact),
+        )
+    return _explain(exact)
 
 
 def _field(approach: str, setting: Setting, value: Any) -> bool:
     """Draw the widget of one setting; says whether what it holds can be used."""
-    key = f"set:{approach}:{setting.name}"
-    take = _taker(approach, setting.name, key)
+    key = draft.field_key(approach, setting.name)
     if setting.optional:
-        _fill(f"{key}:auto", value is None)
-        st.toggle(
-            f"{setting.label} by fastai's rule",
-            key=f"{key}:auto",
-            help=f"{setting.help} Left out: {setting.when_left_out}.",
-            on_change=lambda: draft.change(
-                approach, setting.name, None if st.session_state[f"{key}:auto"] else _usual(setting)
-            ),
-        )
+        _leave_out(approach, setting, value is None)
         if value is None:
             return True
+
+    def take() -> None:
+        _take(approach, setting, key)
+
     if setting.kind == "choice":
         _fill(key, value)
         st.selectbox(setting.label, setting.choices, key=key, help=setting.help, on_change=take)
     elif setting.kind in ("layers", "range"):
-        return _text_field(approach, setting, value)
+        wrong = draft.wrong().get(key)
+        _fill(key, wrong[0] if wrong else number(value))
+        st.text_input(setting.label, key=key, help=setting.help, on_change=take)
     else:
         whole = setting.kind == "int"
-        convert: Callable[[Any], Any] = int if whole else float
-        _fill(key, convert(value))
-        st.number_input(
+        _number_input(
             setting.label,
-            min_value=convert(setting.minimum),
-            max_value=convert(setting.maximum),
+            key,
+            int(value) if whole else float(value),
             step=1 if whole else 0.01,
-            format="%d" if whole else "%g",
-            key=key,
             help=setting.help,
             label_visibility="collapsed" if setting.optional else "visible",
             on_change=take,
         )
-    return True
+    return _explain(key)
 
 
-def _text_field(approach: str, setting: Setting, value: Any) -> bool:
-    """Several numbers in one line; what cannot be read stays in the field, with a sentence under it."""
-    key = f"set:{approach}:{setting.name}"
-    wrong = st.session_state.get("wrong", {}).get(key)
-    _fill(key, wrong[0] if wrong else number(value))
-    st.text_input(
-        setting.label,
+def _leave_out(approach: str, setting: Setting, left_out: bool) -> None:
+    """The switch of a setting that fastai can choose by itself."""
+    key = f"{draft.field_key(approach, setting.name)}:auto"
+    _fill(key, left_out)
+    st.caption(setting.label)
+    st.toggle(
+        "By fastai's rule",
         key=key,
-        help=setting.help,
-        on_change=lambda: _take_text(approach, setting, key),
+        help=f"{setting.help} Left out: {setting.when_left_out}.",
+        on_change=lambda: draft.change(approach, setting.name, None if st.session_state[key] else _usual(setting)),
     )
+
+
+def _split_field(approach: str, name: str, label: str, value: float | None, step: float, help_text: str) -> bool:
+    """One number of the split; says whether it can be used."""
+    key = draft.split_key(approach, name)
+    _number_input(label, key, value, step=step, help=help_text, on_change=lambda: _take_split(approach, name, key))
+    return _explain(key)
+
+
+def _number_input(label: str, key: str, value: float | None, *, step: float, **options: Any) -> None:
+    """A number field that lets any number arrive, and shows the wrong one for as long as it is wrong.
+
+    ``value=None`` makes an emptied or unreadable field arrive as ``None``, not as zero.
+    """
+    wrong = draft.wrong().get(key)
+    _fill(key, wrong[0] if wrong else value)
+    st.number_input(label, value=None, step=step, format="%d" if isinstance(step, int) else "%g", key=key, **options)
+
+
+def _explain(key: str) -> bool:
+    """Say under a field why what it holds cannot be used; true where it can."""
+    wrong = draft.wrong().get(key)
     if wrong:
         st.error(wrong[1])
     return wrong is None
 
 
-def _take_text(approach: str, setting: Setting, key: str) -> None:
-    text = st.session_state[key]
-    wrong = st.session_state.setdefault("wrong", {})
-    wrong.pop(key, None)
+def _take(approach: str, setting: Setting, key: str) -> None:
+    """Draft what a field holds, or remember why not; an emptied number field goes back to what it was before."""
+    value = st.session_state[key]
+    if value is None:
+        draft.wrong().pop(key, None)
+        return
     try:
-        value = link.parse(setting, text)
-        make_config(approach, **{setting.name: value})
+        read = link.parse(setting, value) if isinstance(value, str) else value
+        make_config(approach, **{setting.name: read})
     except ValueError as problem:
-        wrong[key] = (text, sentence(str(problem)))
+        allowed = f"{setting.label} must be from {number(setting.minimum)} to {number(setting.maximum)}."
+        draft.wrong()[key] = (value, allowed if setting.kind in ("int", "float") else sentence(str(problem)))
     else:
-        draft.change(approach, setting.name, value)
+        draft.change(approach, setting.name, read)
 
 
-def _taker(approach: str, name: str, key: str) -> Callable[[], None]:
-    """A callback that copies the widget's value into the draft; an emptied field goes back to the preset's."""
-
-    def take() -> None:
-        value = st.session_state[key]
-        draft.change(approach, name, value)
-        if value is None:
-            draft.settings(approach).pop(name)
-
-    return take
-
-
-def _take_split(approach: str, name: str) -> None:
-    state.keep_dataset()
-    value = st.session_state[f"split:{approach}:{name}"]
-    if name == "kind":
-        draft.split(approach).clear()  # another kind has its own usual fraction
-    draft.split(approach)[name] = value
+def _take_split(approach: str, name: str, key: str) -> None:
+    """The same for a number of the split."""
+    value = st.session_state[key]
+    if value is None:
+        draft.wrong().pop(key, None)
+        return
+    try:
+        SplitConfig.from_json({"valid_fraction": 0.2, "seed": 42, name: value})
+    except ValueError as problem:
+        draft.wrong()[key] = (value, sentence(str(problem)))
+    else:
+        draft.change_split(approach, name, value)
 
 
 def _usual(setting: Setting) -> Any:

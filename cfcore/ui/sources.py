@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import psutil
 import streamlit as st
 
 from cfcore import datasets
 from cfcore.datasets import SOURCES, UPLOAD_LIMIT_MB, UPLOAD_LIMIT_RATINGS, Columns, DataError
 from cfcore.ui import state
 from cfcore.ui.frame import guard, show_download
-from cfcore.ui.words import count, plain, sentence
+from cfcore.ui.words import count, memory, plain, sentence
 
 NONE = "(none)"
+BYTES_A_RATING = 100  # what reading a data set takes at its peak
 
 
 def catalogue() -> None:
@@ -37,6 +39,8 @@ def _downloading() -> bool:
 def _row(name: str) -> None:
     source, current, chosen = SOURCES[name], state.download(name), state.dataset() == name
     here = datasets.on_disk(name)
+    needs, free = source.n_ratings * BYTES_A_RATING, psutil.virtual_memory().available
+    too_large = needs > free and not chosen
     with st.container(border=True):
         words, action = st.columns([3, 1.5], vertical_alignment="center")
         with words:
@@ -47,17 +51,24 @@ def _row(name: str) -> None:
                 if chosen:
                     st.badge("in use", icon=":material/check:", color="green")
             size = f" {source.size_mb:g} MB to download." if not here and source.size_mb else ""
-            st.caption(f"{plain(source.summary)}{size}")
+            room = f" Needs about {memory(needs / 1e6)} of memory; this server has {memory(free / 1e6)} free."
+            st.caption(f"{plain(source.summary)}{size}{room if too_large else ''}")
         with action:
             if here:
                 st.button(
-                    "Use", key=f"use:{name}", width="stretch", disabled=chosen, on_click=state.choose, args=(name,)
+                    "Use",
+                    key=f"use:{name}",
+                    width="stretch",
+                    disabled=chosen or too_large,
+                    on_click=state.choose,
+                    args=(name,),
                 )
             elif current is None or current.state == "failed":
                 st.button(
                     "Download",
                     key=f"get:{name}",
                     width="stretch",
+                    disabled=too_large,
                     on_click=state.start_download,
                     args=(name,),
                 )
@@ -95,24 +106,35 @@ def upload() -> None:
     )
     if file is None:
         return
-    data = file.getvalue()
     if st.session_state.get("uploaded") == file.file_id:
         return  # read already: it stands in the list above
+    refused = st.session_state.get("refused", ("", ""))
+    if refused[0] == file.file_id:  # every press on the page comes by here: reading a large file again would take long
+        _refuse(refused[1])
+        return
+    data, columns, asked = file.getvalue(), None, False
     try:
-        columns = None
         if not file.name.lower().endswith(".zip"):
             header = datasets.read_header(data, file.name)
-            columns = datasets.guess_columns(header) or _ask(header)
+            columns = datasets.guess_columns(header)
             if columns is None:
-                return
+                asked, columns = True, _ask(header)
+                if columns is None:
+                    return
         name = datasets.save_upload(data, file.name, columns)
     except DataError as problem:
-        st.error(f"{sentence(str(problem))} The data set in use has not changed.", icon=":material/error:")
+        if not asked:  # with other columns the same file may do
+            st.session_state["refused"] = (file.file_id, sentence(str(problem)))
+        _refuse(sentence(str(problem)))
         return
     st.session_state["uploaded"] = file.file_id
     _uploads()[name] = file.name
     state.choose(name)
     st.rerun()
+
+
+def _refuse(why: str) -> None:
+    st.error(f"{why} The data set in use has not changed.", icon=":material/error:")
 
 
 def _ask(header: list[str]) -> Columns | None:

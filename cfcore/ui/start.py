@@ -19,7 +19,9 @@ def settings_column(ratings: Ratings) -> RunRequest | None:
     start = st.container()
     config = settings_form(approach, ratings)
     split = split_form(approach, ratings)
-    request = RunRequest(dataset=ratings.about.name, split=split, config=config) if config else None
+    request = None
+    if config is not None and split is not None:
+        request = RunRequest(dataset=ratings.about.name, split=split, config=config)
     with start:
         _start_buttons(approach, ratings, request)
     return request
@@ -55,7 +57,11 @@ def _start_buttons(approach: str, ratings: Ratings, request: RunRequest | None) 
         article_button(approach)
     if refusal:
         st.error(sentence(refusal), icon=":material/error:")
-    elif busy:
-        st.caption("Training: [its curves](#run) grow beside this, or below it on a phone.")
     elif cost is not None:
         st.caption(f"Takes roughly {seconds(cost.seconds)} and {memory(cost.memory_mb)} on two cores.")
+    if shown is not None:  # on a phone the run lies far below
+        st.caption(
+            "Training: [see its curves](#run)."
+            if shown.active
+            else f"{shown.status.capitalize()}: [see the run](#run)."
+        )
