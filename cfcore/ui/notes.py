@@ -30,7 +30,7 @@ class Note:
 
 NOTES: Mapping[str, Note] = {
     "scratch": Note(
-        text="A product of two random numbers from 0 to 1 is about a quarter, and the article's fifty of them add up to "
+        text="A product of two random numbers from 0 to 1 is about a quarter, and the article's fifty add up to "
         "12.5, far above any rating. The gradient is a mean over all ratings, so each user and each movie moves very "
         "little a step. Fewer factors start nearer, and a larger rate moves them.",
         label="Try 8 factors at a rate of 10",
