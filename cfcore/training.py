@@ -159,7 +159,7 @@ class Recorder:
         if isinstance(self.stopped, Diverged):
             return "diverged", str(self.stopped)
         done, planned = len(self.history), self._config.epochs or 1
-        if self._inside_epoch:
+        if self._inside_epoch and done < planned:
             return "stopped", (
                 f"Stopped within epoch {done + 1} of {planned}. The errors are those of the model as it stood then, "
                 "so they differ a little from the last whole epoch's."

@@ -96,3 +96,16 @@ def test_peak_memory_sees_what_came_and_went() -> None:
         wait_until(lambda: memory.mb > before + 150, what="a sample of the larger memory")
         del block
     assert memory.mb > before + 150
+
+
+def test_a_stop_within_an_epoch_says_that_its_errors_are_of_then(small_split: Split) -> None:
+    def stop(_: object) -> None:
+        raise StopTraining
+
+    record = recorder(small_split, nothing, stop, epochs=9)
+    record.on_epoch(epoch(1))
+    with pytest.raises(StopTraining):
+        record.on_batch(1.0)
+    status, message = record.outcome()
+    assert status == "stopped"
+    assert message.startswith("Stopped within epoch 2 of 9.")

@@ -89,7 +89,7 @@ def test_limits_of_size_count_and_unpacked_size(home: Path, monkeypatch: pytest.
         for _ in range(160):
             member.write(bytes(1_000_000))
     assert len(bomb.getvalue()) < 1_000_000
-    with pytest.raises(DataError, match="unpacks to 160 MB, more than the 150 MB allowed"):
+    with pytest.raises(DataError, match="unpacks to 160 MB, more than the 60 MB allowed"):
         save_upload(bomb.getvalue(), "bomb.zip")
     assert kept(home) == []
 
