@@ -303,8 +303,8 @@ class Jobs:
             result = flight.future.result()
             if result["started"] is not None:  # these may have overtaken the events that say the same
                 self._store.start(run_id, **result["started"])
-                self._store.add_epochs(run_id, [EpochResult(**epoch) for epoch in result["epochs"]])
             if "problem" in result:
+                self._store.add_epochs(run_id, [EpochResult(**epoch) for epoch in result["epochs"]])
                 self._store.fail(run_id, result["problem"])
             else:
                 self._store.finish(run_id, result["outcome"])

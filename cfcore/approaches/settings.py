@@ -13,8 +13,8 @@ from cfcore.config import LOOKUPS
 class Setting:
     """One setting: how to show it, and the values it may take.
 
-    ``kind`` is ``int``, ``float``, ``choice``, ``layers`` (whole numbers) or ``range`` (two numbers). ``log`` asks for
-    a logarithmic scale; ``optional`` allows leaving it to the approach, which ``when_left_out`` describes.
+    ``kind`` is ``int``, ``float``, ``choice``, ``layers`` (whole numbers) or ``range`` (two numbers).
+    ``optional`` allows leaving it to the approach, which ``when_left_out`` describes.
     """
 
     name: str
@@ -23,7 +23,6 @@ class Setting:
     kind: str
     minimum: float = 0
     maximum: float = 0
-    log: bool = False
     choices: tuple[str, ...] = ()
     optional: bool = False
     when_left_out: str = ""
@@ -54,7 +53,6 @@ FIELDS: Mapping[str, Setting] = {
             kind="float",
             minimum=1e-5,
             maximum=1.0,
-            log=True,
         ),
         Setting(
             name="epochs",
@@ -79,7 +77,6 @@ FIELDS: Mapping[str, Setting] = {
             kind="int",
             minimum=16,
             maximum=65_536,
-            log=True,
         ),
         Setting(
             name="weight_decay",

@@ -94,7 +94,7 @@ def matrix_corner(
         given: (u, m) bool, the cells that are ratings; the others are predictions, and show a decimal.
     """
     u, m = np.nonzero(np.isfinite(matrix))
-    strong = np.ones(len(u), dtype=bool) if given is None else given[u, m]
+    sure = np.ones(len(u), dtype=bool) if given is None else given[u, m]
     values = matrix[u, m].astype(float)
     middle = scale[0] + 0.6 * (scale[1] - scale[0])
     table = pd.DataFrame(
@@ -104,8 +104,9 @@ def matrix_corner(
             "who": np.array(users, dtype=object)[u],
             "what": np.array(items, dtype=object)[m],
             "rating": values,
-            "label": [f"{value:g}" if sure else f"{value:.1f}" for value, sure in zip(values, strong, strict=True)],
-            "strong": strong,
+            "label": [
+                f"{value:g}" if is_rating else f"{value:.1f}" for value, is_rating in zip(values, sure, strict=True)
+            ],
             "ink": np.where(values > middle, _LIGHT_INK, _DARK_INK),
         }
     )

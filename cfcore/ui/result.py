@@ -20,20 +20,6 @@ from cfcore.ui.notes import LESSONS, NOTES
 from cfcore.ui.progress import BIAS, MEAN
 from cfcore.ui.words import against, error, memory, number, plain, seconds, sentence
 
-ON_THE_COMMAND_LINE = (
-    "epochs",
-    "learning_rate",
-    "embedding_size",
-    "batch_size",
-    "weight_decay",
-    "hidden_size",
-    "layers",
-    "y_range",
-    "lookup",
-    "seed",
-)
-
-
 MOMENT = 0.2  # seconds
 FEW = 100  # held-out ratings below which an error is mostly chance
 MEANING = (
@@ -114,7 +100,7 @@ def command(request: RunRequest) -> str:
     words += ["--split", split.kind]
     if split.kind not in FOLDS and split.valid_fraction is not None:
         words += ["--valid-fraction", number(split.valid_fraction)]
-    for name in ON_THE_COMMAND_LINE:
+    for name in describe(config.approach).settings:
         value = getattr(config, name)
         if value is not None and value != getattr(preset, name):
             words += [f"--{name.replace('_', '-')}", *number(value).split(", ")]

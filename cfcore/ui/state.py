@@ -117,11 +117,6 @@ def keep_dataset() -> None:
     choose(dataset())
 
 
-def chose_dataset() -> bool:
-    """Whether this visit has settled on a data set."""
-    return "dataset" in st.session_state
-
-
 def chosen_ratings() -> Ratings:
     """The ratings this visit works with; falls back to the sample, and says so, when they have gone."""
     name = dataset()
