@@ -2,24 +2,25 @@
 
 An approach is one file with one function,
 
-    train(split, config, on_epoch, on_batch) -> Model
+    train(split, config, on_start, on_epoch, on_batch) -> Model
 
-that calls ``on_epoch`` after every epoch and ``on_batch`` with the loss of every step. Both may raise
-:class:`StopTraining`; the approach then returns the model as it stands. It is a callback, not a generator, because
-fastai's ``fit_one_cycle`` owns its own loop.
+that calls ``on_start`` with the untrained model, ``on_epoch`` after every epoch and ``on_batch`` with the loss of every
+step. The last two may raise :class:`StopTraining`; the approach then returns the model as it stands. They are
+callbacks, not a generator, because fastai's ``fit_one_cycle`` owns its own loop.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Protocol, Self
 
 import numpy as np
 
 from cfcore.config import RunConfig
+from cfcore.metrics import Ranking
 from cfcore.models import Model
 from cfcore.ratings import Split
 
@@ -40,8 +41,8 @@ class EpochResult:
 
     ``epoch`` counts from 1; ``train_loss`` is the mean squared error over the training rows as the epoch met them,
     ``valid_loss`` the one over the validation rows at its end; ``seconds`` is how long this epoch took,
-    validation included; ``learning_rate`` the last one used; ``item_factors`` (M, k) the movie factors at its end, a
-    view into the living weights: copy it to keep it.
+    validation included; ``learning_rate`` the last one used; ``model`` the model at its end, whose arrays may be views
+    of the living weights: copy them to keep them.
     """
 
     epoch: int
@@ -49,9 +50,10 @@ class EpochResult:
     valid_loss: float
     seconds: float
     learning_rate: float | None = None
-    item_factors: np.ndarray | None = None
+    model: Model | None = None
 
 
+OnStart = Callable[[Model], None]
 OnEpoch = Callable[[EpochResult], None]
 OnBatch = Callable[[float], None]
 
@@ -59,12 +61,17 @@ OnBatch = Callable[[float], None]
 class Approach(Protocol):
     """The module of an approach."""
 
-    def train(self, split: Split, config: RunConfig, on_epoch: OnEpoch, on_batch: OnBatch) -> Model: ...
+    def train(
+        self, split: Split, config: RunConfig, on_start: OnStart, on_epoch: OnEpoch, on_batch: OnBatch
+    ) -> Model: ...
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Snapshots:
-    """Movie factors as they were: ``factors`` (s, m, k) float16 after ``epochs`` (s,), of movies ``item_idx`` (m,)."""
+    """Movie factors as they were: ``factors`` (s, m, k) float16 after ``epochs`` (s,), of movies ``item_idx`` (m,).
+
+    Epoch 0 is before the first step. The last one is how the run ended, also where it ended within an epoch.
+    """
 
     epochs: np.ndarray
     item_idx: np.ndarray
@@ -73,7 +80,11 @@ class Snapshots:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Metrics:
-    """Errors on the validation rows, in stars (``valid_mse`` in stars squared); ``None`` where they mean nothing."""
+    """Errors on the validation rows, in stars (``valid_mse`` in stars squared); ``None`` where they mean nothing.
+
+    ``ranking`` says how good the ten best films of each user are, and ``baseline_bias_ranking`` those of user + movie
+    bias; the global mean puts films in no order.
+    """
 
     valid_mse: float | None
     valid_rmse: float | None
@@ -82,6 +93,17 @@ class Metrics:
     baseline_mean_mae: float
     baseline_bias_rmse: float
     baseline_bias_mae: float
+    ranking: Ranking | None = None
+    baseline_bias_ranking: Ranking | None = None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Rebuild what ``asdict`` took apart; names that are not known (any more) are left out."""
+        known = {name: value for name, value in data.items() if name in {field.name for field in fields(cls)}}
+        for name in ("ranking", "baseline_bias_ranking"):
+            if known.get(name) is not None:
+                known[name] = Ranking(**known[name])
+        return cls(**known)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -129,6 +151,11 @@ class Recorder:
         self._stride = 1
         self._item_idx: np.ndarray | None = None
 
+    def on_start(self, model: Model) -> None:
+        """Take the model as it is before the first step."""
+        if model.item_factors.size:
+            self._keep(0, model.item_factors)
+
     def on_batch(self, loss: float) -> None:
         """Take the loss of one step.
 
@@ -147,9 +174,9 @@ class Recorder:
         """
         self._check(result.train_loss, result.valid_loss)
         self._inside_epoch = False
-        self.history.append(replace(result, item_factors=None))  # or every epoch would keep its own copy of them
-        if result.item_factors is not None and result.item_factors.size:
-            self._keep(result.epoch, result.item_factors)
+        self.history.append(replace(result, model=None))  # or every epoch would keep its own weights
+        if result.model is not None and result.model.item_factors.size:
+            self._keep(result.epoch, result.model.item_factors)
         self._or_stop(self._on_epoch, result)
 
     def outcome(self) -> tuple[str, str]:
@@ -166,10 +193,15 @@ class Recorder:
             )
         return "stopped", f"Stopped after {done} of {planned} epochs."
 
-    def snapshots(self) -> Snapshots:
-        epochs = np.array([epoch for epoch, _ in self._snapshots], dtype=np.int32)
+    def snapshots(self, last: np.ndarray) -> Snapshots:
+        """The snapshots so far, ending with ``last`` (M, k), the movie factors of the finished model."""
+        n_epochs = max(1, len(self.history))
+        all_kept = [kept for kept in self._snapshots if kept[0] < n_epochs]
+        if self._item_idx is not None:
+            all_kept.append((n_epochs, self._half(last)))
+        epochs = np.array([epoch for epoch, _ in all_kept], dtype=np.int32)
         item_idx = np.zeros(0, dtype=np.int64) if self._item_idx is None else self._item_idx
-        kept = [factors for _, factors in self._snapshots]
+        kept = [factors for _, factors in all_kept]
         factors = np.stack(kept) if kept else np.zeros((0, 0, 0), dtype=np.float16)
         return Snapshots(epochs=epochs, item_idx=item_idx, factors=factors)
 
@@ -190,14 +222,17 @@ class Recorder:
         """Keep this epoch's factors; when the limit is near, drop every second one and go on at twice the stride."""
         if self._item_idx is None:
             self._item_idx = self._best_known(factors.shape[1])
-        if (epoch - 1) % self._stride:
+        if epoch % self._stride:
             return
-        with np.errstate(over="ignore"):  # beyond float16's 65,504: only a run that is about to diverge
-            snapshot = factors[self._item_idx].astype(np.float16)
+        snapshot = self._half(factors)
         self._snapshots.append((epoch, snapshot))
-        if len(self._snapshots) * snapshot.nbytes > SNAPSHOT_LIMIT and len(self._snapshots) > 1:
+        if (len(self._snapshots) + 1) * snapshot.nbytes > SNAPSHOT_LIMIT and len(self._snapshots) > 1:  # + 1: the end
             self._snapshots = self._snapshots[::2]
             self._stride *= 2
+
+    def _half(self, factors: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore"):  # beyond float16's 65,504: only a run that is about to diverge
+            return factors[self._item_idx].astype(np.float16)
 
     def _best_known(self, n_factors: int) -> np.ndarray:
         """The trained films, best known first where not all fit, in the order of their indices."""

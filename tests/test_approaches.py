@@ -87,9 +87,10 @@ def test_snapshots_end_at_the_final_factors(trained: Trained, key: str) -> None:
         return
     snapshots = trained.snapshots
     assert snapshots.factors.dtype == np.float16
-    assert snapshots.epochs.tolist() == [result.epoch for result in trained.history]
+    assert snapshots.epochs.tolist() == [0, *(result.epoch for result in trained.history)]
     last = trained.item_factors[snapshots.item_idx]
     np.testing.assert_allclose(snapshots.factors[-1], last, rtol=2e-3, atol=1e-3)
+    assert not np.allclose(snapshots.factors[0], snapshots.factors[1], atol=1e-3)  # the first is before any step
 
 
 def test_the_same_seed_gives_the_same_history(small_split: Split, key: str) -> None:

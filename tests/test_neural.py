@@ -14,9 +14,10 @@ from torch import nn
 from cfcore import approaches
 from cfcore.approaches import fastai_custom, fastai_nn, make_config
 from cfcore.approaches.embedding_net import EmbeddingNet
-from cfcore.approaches.fastai_parts import RatingsLoader, embedding_rows, fit, make_loaders
+from cfcore.approaches.fastai_parts import RatingsLoader, fit, make_loaders
 from cfcore.approaches.torch_parts import seeded
 from cfcore.config import SplitConfig
+from cfcore.models import DotModel
 from cfcore.ratings import Ratings, Split, make_split
 from tests.conftest import make_ratings
 
@@ -58,8 +59,8 @@ def test_the_learner_itself_trains_on_every_row_once(small_split: Split) -> None
         loaders = make_loaders(small_split, 32)
         learner = collab_learner(loaders, n_factors=4, y_range=(1, 5), cbs=Count())
         config = make_config("fastai_dot", epochs=3)
-        rows = embedding_rows(loaders, "movie", small_split.ratings.n_items)
-        fit(learner, config, rows, learner.model.i_weight, lambda result: None, lambda loss: None)
+        untrained = DotModel(user_factors=np.zeros((0, 4)), item_factors=np.zeros((0, 4)))
+        fit(learner, config, lambda: untrained, *[lambda _: None] * 3)
     seen = torch.cat(learner.count.seen)
     _, times = torch.unique(seen, dim=0, return_counts=True)
     assert len(times) == len(small_split.train)

@@ -8,6 +8,7 @@ import pytest
 from cfcore import training
 from cfcore.approaches import make_config
 from cfcore.memory import PeakMemory
+from cfcore.models import DotModel
 from cfcore.ratings import Split
 from cfcore.training import Diverged, EpochResult, Recorder, StopTraining
 from tests.waiting import wait_until
@@ -22,20 +23,27 @@ def recorder(split: Split, on_epoch=nothing, on_batch=nothing, **settings) -> Re
 
 
 def epoch(number: int, factors: np.ndarray | None = None, loss: float = 1.0) -> EpochResult:
-    return EpochResult(epoch=number, train_loss=loss, valid_loss=loss, seconds=0.1, item_factors=factors)
+    model = None if factors is None else model_of(factors)
+    return EpochResult(epoch=number, train_loss=loss, valid_loss=loss, seconds=0.1, model=model)
+
+
+def model_of(factors: np.ndarray) -> DotModel:
+    return DotModel(user_factors=factors[:0], item_factors=factors)
 
 
 def test_snapshots_hold_the_trained_films_of_every_epoch(small_split: Split) -> None:
     record = recorder(small_split)
     weights = np.zeros((small_split.ratings.n_items, 3), dtype=np.float32)
+    record.on_start(model_of(weights))
     for number in (1, 2, 3):
         weights += 1  # in place, as an approach does: a snapshot must be a copy
         record.on_epoch(epoch(number, weights))
-    snapshots = record.snapshots()
-    assert snapshots.epochs.tolist() == [1, 2, 3]
+    weights += 0.5  # the run ended within its fourth epoch
+    snapshots = record.snapshots(weights)
+    assert snapshots.epochs.tolist() == [0, 1, 2, 3]
     assert snapshots.item_idx.tolist() == np.flatnonzero(small_split.seen_items).tolist()
-    assert [frame[0, 0] for frame in snapshots.factors] == [1, 2, 3]
-    assert all(result.item_factors is None for result in record.history)
+    assert [frame[0, 0] for frame in snapshots.factors] == [0, 1, 2, 3.5]
+    assert all(result.model is None for result in record.history)
 
 
 def test_snapshots_stay_within_their_limit_by_skipping_epochs(
@@ -45,21 +53,23 @@ def test_snapshots_stay_within_their_limit_by_skipping_epochs(
     monkeypatch.setattr(training, "SNAPSHOT_LIMIT", 10 * one)
     record = recorder(small_split)
     weights = np.ones((small_split.ratings.n_items, 3), dtype=np.float32)
+    record.on_start(model_of(weights))
     for number in range(1, 101):
         record.on_epoch(epoch(number, weights))
-        assert record.snapshots().factors.nbytes <= 10 * one
-    epochs = record.snapshots().epochs
+        assert record.snapshots(weights).factors.nbytes <= 10 * one
+    epochs = record.snapshots(weights).epochs
     assert 5 <= len(epochs) <= 10
-    assert len(set(np.diff(epochs))) == 1  # evenly spaced
-    assert epochs[0] == 1
+    assert len(set(np.diff(epochs[:-1]))) == 1  # evenly spaced
+    assert (epochs[0], epochs[-1]) == (0, 100)
 
 
 def test_when_not_all_films_fit_the_best_known_are_kept(small_split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "SNAPSHOT_LIMIT", 8 * 2 * 3 * 5)  # eight snapshots of five films, three factors
     record = recorder(small_split)
-    record.on_epoch(epoch(1, np.ones((small_split.ratings.n_items, 3), dtype=np.float32)))
+    weights = np.ones((small_split.ratings.n_items, 3), dtype=np.float32)
+    record.on_epoch(epoch(1, weights))
     counts = np.bincount(small_split.ratings.item_idx[small_split.train], minlength=small_split.ratings.n_items)
-    kept = record.snapshots().item_idx
+    kept = record.snapshots(weights).item_idx
     assert len(kept) == 5
     assert sorted(counts[kept]) == sorted(np.sort(counts)[-5:])
 

@@ -21,12 +21,12 @@ from cfcore.config import RunConfig
 from cfcore.metrics import mse
 from cfcore.models import DotModel
 from cfcore.ratings import Split
-from cfcore.training import EpochResult, OnBatch, OnEpoch, StopTraining, Stopwatch
+from cfcore.training import EpochResult, OnBatch, OnEpoch, OnStart, StopTraining, Stopwatch
 
 ITEM_DAMPING, USER_DAMPING, ROUNDS = 10, 15, 10
 
 
-def train(split: Split, config: RunConfig, on_epoch: OnEpoch, on_batch: OnBatch) -> DotModel:
+def train(split: Split, config: RunConfig, on_start: OnStart, on_epoch: OnEpoch, on_batch: OnBatch) -> DotModel:
     watch = Stopwatch()
     users, items, ratings = split.part(split.train)
     n_users, n_items = split.ratings.n_users, split.ratings.n_items

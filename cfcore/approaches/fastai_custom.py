@@ -18,7 +18,7 @@ from cfcore.approaches.torch_parts import seeded
 from cfcore.config import RunConfig
 from cfcore.models import NetModel
 from cfcore.ratings import Split
-from cfcore.training import OnBatch, OnEpoch
+from cfcore.training import OnBatch, OnEpoch, OnStart
 
 
 class CollabNet(EmbeddingNet):
@@ -26,7 +26,7 @@ class CollabNet(EmbeddingNet):
         return super().forward(x[:, 0], x[:, 1])
 
 
-def train(split: Split, config: RunConfig, on_epoch: OnEpoch, on_batch: OnBatch) -> NetModel:
+def train(split: Split, config: RunConfig, on_start: OnStart, on_epoch: OnEpoch, on_batch: OnBatch) -> NetModel:
     with seeded(config.seed):
         dls = make_loaders(split, config.batch_size)
         n_users, n_movies = len(dls.classes["user"]), len(dls.classes["movie"])
@@ -35,5 +35,9 @@ def train(split: Split, config: RunConfig, on_epoch: OnEpoch, on_batch: OnBatch)
 
         user_rows = embedding_rows(dls, "user", split.ratings.n_users)
         movie_rows = embedding_rows(dls, "movie", split.ratings.n_items)
-        fit(learn, config, movie_rows, model.movie, on_epoch, on_batch)  # learn.fit_one_cycle(epochs, lr, wd=wd)
-    return model.to_model(user_rows, movie_rows)
+
+        def as_model() -> NetModel:
+            return model.to_model(user_rows, movie_rows)
+
+        fit(learn, config, as_model, on_start, on_epoch, on_batch)  # learn.fit_one_cycle(epochs, lr, wd=wd)
+    return as_model()

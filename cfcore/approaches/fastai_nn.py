@@ -20,29 +20,32 @@ from cfcore.approaches.torch_parts import array, seeded
 from cfcore.config import RunConfig
 from cfcore.models import NetModel
 from cfcore.ratings import Split
-from cfcore.training import OnBatch, OnEpoch
+from cfcore.training import OnBatch, OnEpoch, OnStart
 
 
-def train(split: Split, config: RunConfig, on_epoch: OnEpoch, on_batch: OnBatch) -> NetModel:
+def train(split: Split, config: RunConfig, on_start: OnStart, on_epoch: OnEpoch, on_batch: OnBatch) -> NetModel:
     size = config.embedding_size  # None leaves it to fastai's rule; n_factors would only set a layer's width
     emb_szs = None if size is None else {"user": size, "movie": size}
     with seeded(config.seed):
         dls = make_loaders(split, config.batch_size)
         learn = collab_learner(dls, use_nn=True, emb_szs=emb_szs, layers=list(config.layers), y_range=config.y_range)
-        users, movies = learn.model.embeds
-
         user_rows = embedding_rows(dls, "user", split.ratings.n_users)
         movie_rows = embedding_rows(dls, "movie", split.ratings.n_items)
-        fit(learn, config, movie_rows, movies, on_epoch, on_batch)  # learn.fit_one_cycle(epochs, lr, wd=wd)
-    weights, biases = fold_batchnorm(learn.model.layers)
-    return NetModel(
-        user_inputs=array(users.weight)[user_rows],
-        item_inputs=array(movies.weight)[movie_rows],
-        weights=weights,
-        biases=biases,
-        n_factors=(users.embedding_dim, movies.embedding_dim),
-        y_range=config.y_range,
-    )
+
+        def as_model() -> NetModel:
+            users, movies = learn.model.embeds
+            weights, biases = fold_batchnorm(learn.model.layers)
+            return NetModel(
+                user_inputs=array(users.weight)[user_rows],
+                item_inputs=array(movies.weight)[movie_rows],
+                weights=weights,
+                biases=biases,
+                n_factors=(users.embedding_dim, movies.embedding_dim),
+                y_range=config.y_range,
+            )
+
+        fit(learn, config, as_model, on_start, on_epoch, on_batch)  # learn.fit_one_cycle(epochs, lr, wd=wd)
+    return as_model()
 
 
 def fold_batchnorm(layers: nn.Module) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:

@@ -7,7 +7,7 @@ third of the ratings, and it drops the last, incomplete batch. Ours gives every 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -21,8 +21,9 @@ from torch import Tensor
 
 from cfcore.approaches.torch_parts import threads
 from cfcore.config import RunConfig
+from cfcore.models import Model
 from cfcore.ratings import Split
-from cfcore.training import EpochResult, OnBatch, OnEpoch, StopTraining, Stopwatch
+from cfcore.training import EpochResult, OnBatch, OnEpoch, OnStart, StopTraining, Stopwatch
 
 # fastai fills in a callback's learner and its own re-exports at run time, where pyright does not see them.
 # pyright: reportOptionalMemberAccess=false, reportAttributeAccessIssue=false, reportArgumentType=false
@@ -90,9 +91,17 @@ def embedding_rows(loaders: DataLoaders, column: str, n: int) -> np.ndarray:
     return rows
 
 
-def fit(learner: Learner, config: RunConfig, movie_rows: np.ndarray, movies, on_epoch: OnEpoch, on_batch: OnBatch):
-    """``fit_one_cycle``, reporting the factors of the embedding ``movies`` in the order of our indices."""
-    report = Report(on_epoch, on_batch, movies, movie_rows)
+def fit(
+    learner: Learner,
+    config: RunConfig,
+    as_model: Callable[[], Model],
+    on_start: OnStart,
+    on_epoch: OnEpoch,
+    on_batch: OnBatch,
+) -> None:
+    """``fit_one_cycle``, reporting after each epoch; ``as_model`` gives the weights in the order of our indices."""
+    on_start(as_model())
+    report = Report(as_model, on_epoch, on_batch)
     cores = 1 if config.batch_size < LARGE_BATCH else torch.get_num_threads()
     with learner.no_bar(), learner.no_logging(), threads(cores):
         learner.fit_one_cycle(config.epochs, config.learning_rate, wd=config.weight_decay, cbs=report)
@@ -101,10 +110,9 @@ def fit(learner: Learner, config: RunConfig, movie_rows: np.ndarray, movies, on_
 class Report(Callback):
     """Hands each epoch's true mean losses to ``on_epoch``: fastai's own Recorder smooths the training loss."""
 
-    def __init__(self, on_epoch: OnEpoch, on_batch: OnBatch, movies, movie_rows: np.ndarray) -> None:
+    def __init__(self, as_model: Callable[[], Model], on_epoch: OnEpoch, on_batch: OnBatch) -> None:
         super().__init__()
-        self.on_epoch, self.on_batch = on_epoch, on_batch
-        self.movies, self.movie_rows = movies, movie_rows
+        self.as_model, self.on_epoch, self.on_batch = as_model, on_epoch, on_batch
         self.watch = Stopwatch()
 
     def before_fit(self) -> None:
@@ -128,7 +136,7 @@ class Report(Callback):
             valid_loss=self.sums[False] / self.rows[False],
             seconds=self.watch.lap(),
             learning_rate=self.learn.opt.hypers[-1]["lr"],
-            item_factors=self.movies.weight.detach().numpy()[self.movie_rows],
+            model=self.as_model(),
         )
         self._or_cancel(self.on_epoch, result)
 

@@ -22,10 +22,10 @@ from cfcore.approaches.torch_parts import seeded
 from cfcore.config import RunConfig
 from cfcore.models import NetModel
 from cfcore.ratings import Split
-from cfcore.training import EpochResult, OnBatch, OnEpoch, StopTraining, Stopwatch
+from cfcore.training import EpochResult, OnBatch, OnEpoch, OnStart, StopTraining, Stopwatch
 
 
-def train(split: Split, config: RunConfig, on_epoch: OnEpoch, on_batch: OnBatch) -> NetModel:
+def train(split: Split, config: RunConfig, on_start: OnStart, on_epoch: OnEpoch, on_batch: OnBatch) -> NetModel:
     users, movies, ratings = map(torch.from_numpy, split.part(split.train))
     valid_users, valid_movies, valid_ratings = map(torch.from_numpy, split.part(split.valid))
 
@@ -34,6 +34,7 @@ def train(split: Split, config: RunConfig, on_epoch: OnEpoch, on_batch: OnBatch)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     mse = nn.MSELoss()
 
+    on_start(model.to_model())
     watch = Stopwatch()
     with suppress(StopTraining):  # whoever stops a run keeps what it has learned so far
         for epoch in range(1, config.epochs + 1):
@@ -56,7 +57,7 @@ def train(split: Split, config: RunConfig, on_epoch: OnEpoch, on_batch: OnBatch)
                     valid_loss=valid_loss.item(),
                     seconds=watch.lap(),
                     learning_rate=config.learning_rate,
-                    item_factors=model.movie.weight.detach().numpy(),
+                    model=model.to_model(),
                 )
             )
     return model.to_model()

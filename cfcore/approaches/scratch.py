@@ -27,7 +27,7 @@ from cfcore.config import RunConfig
 from cfcore.memory import check_lookup
 from cfcore.models import DotModel
 from cfcore.ratings import Split
-from cfcore.training import EpochResult, OnBatch, OnEpoch, StopTraining, Stopwatch
+from cfcore.training import EpochResult, OnBatch, OnEpoch, OnStart, StopTraining, Stopwatch
 
 # A gradient is None only before the first backward(), which pyright cannot know.
 # pyright: reportOptionalMemberAccess=false, reportOptionalOperand=false, reportOperatorIssue=false
@@ -35,7 +35,7 @@ from cfcore.training import EpochResult, OnBatch, OnEpoch, StopTraining, Stopwat
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
-def train(split: Split, config: RunConfig, on_epoch: OnEpoch, on_batch: OnBatch) -> DotModel:
+def train(split: Split, config: RunConfig, on_start: OnStart, on_epoch: OnEpoch, on_batch: OnBatch) -> DotModel:
     n_users, n_movies = split.ratings.n_users, split.ratings.n_items
     check_lookup(config.lookup, len(split.train) + len(split.valid), n_users, n_movies)
     lookup = LOOKUPS[config.lookup]
@@ -47,6 +47,8 @@ def train(split: Split, config: RunConfig, on_epoch: OnEpoch, on_batch: OnBatch)
     U = torch.rand(n_users, k, generator=random, requires_grad=True)
     V = torch.rand(n_movies, k, generator=random, requires_grad=True)
 
+    model = DotModel(user_factors=U.detach().numpy(), item_factors=V.detach().numpy())  # views: they learn with U and V
+    on_start(model)
     watch = Stopwatch()
     with suppress(StopTraining):  # whoever stops a run keeps what it has learned so far
         for epoch in range(1, config.epochs + 1):
@@ -65,10 +67,10 @@ def train(split: Split, config: RunConfig, on_epoch: OnEpoch, on_batch: OnBatch)
                     valid_loss=valid,
                     seconds=watch.lap(),
                     learning_rate=lr,
-                    item_factors=V.detach().numpy(),
+                    model=model,
                 )
             )
-    return DotModel(user_factors=U.detach().numpy(), item_factors=V.detach().numpy())
+    return model
 
 
 def tensors(split: Split, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
