@@ -20,7 +20,7 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,12 +34,15 @@ from distributed.scheduler import KilledWorker
 from distributed.system import MEMORY_LIMIT  # of the container where there is one
 
 if TYPE_CHECKING:  # nannies load this module too, and need neither numpy nor pandas
+    import numpy as np
+
     from cfcore.config import RunRequest
 
 __all__ = ["Cluster", "ClusterSettings", "Future", "KilledWorker", "dask_setup", "why_not"]
 
 CONNECT_SECONDS = 10
 START_SECONDS = 60
+SLOTS = ("train", "tsne", "fold_in")  # kinds of work that do not wait for each other
 _APP_BYTES = 500e6  # for the app itself and the system
 _WORKER_BYTES = 600e6  # a worker that has fastai loaded, and some data
 _SMALLEST_LIMIT = 300e6  # below this a worker would die while it imports torch
@@ -131,8 +134,32 @@ class Cluster:
             key=f"train-{run_id}-{secrets.token_hex(4)}",
             pure=False,
             retries=0,
+            resources=self._slot("train"),
             priority=-int(time.time() * 1000),  # first come first served, also among several servers on one scheduler
         )
+
+    def compute(self, kind: str, inputs: Mapping[str, Any], task_id: str, topic: str) -> Future:
+        """Hand a task beside training to a worker; see :func:`cfcore.worker.compute`."""
+        from cfcore import worker
+
+        return self.client.submit(
+            worker.compute,
+            kind,
+            inputs,
+            task_id,
+            topic,
+            key=f"{kind}-{task_id}",
+            pure=False,
+            retries=0,
+            resources=self._slot(kind),
+        )
+
+    def peek(self, run_id: str) -> dict[str, np.ndarray] | None:
+        """The model in training of this run as of its last epoch, from whichever worker has it."""
+        from cfcore import worker
+
+        looks = cast(dict, self.client.run(worker.peek, run_id, on_error="ignore"))
+        return next((arrays for arrays in looks.values() if arrays), None)
 
     def request_stop(self, run_id: str) -> None:
         """Tell every worker to end this run; returns at once."""
@@ -140,6 +167,10 @@ class Cluster:
 
         call = partial(self.client.run, worker.request_stop, run_id, on_error="ignore")
         threading.Thread(target=call, name="stop", daemon=True).start()
+
+    def _slot(self, kind: str) -> dict[str, int] | None:
+        """One task of each kind at a time on each of our workers; what workers elsewhere can do is not known."""
+        return None if self.remote else {kind: 1}
 
     def broken(self) -> bool:
         """Whether the cluster must be started anew: the scheduler went away, or a nanny died, which nobody restarts."""
@@ -211,7 +242,8 @@ def _own_cluster(settings: ClusterSettings) -> SpecCluster:
     }
     options = {
         "host": "127.0.0.1",
-        "nthreads": 1,
+        "nthreads": len(SLOTS),
+        "resources": dict.fromkeys(SLOTS, 1),
         "memory_limit": settings.memory_limit,
         "preload_nanny": ["cfcore.cluster"],
         "silence_logs": logging.CRITICAL,

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from cfcore.aside import Aside
 from cfcore.config import RunRequest
 from cfcore.runs import ORPHANED as CLOSED
 from cfcore.runs import Run, RunStore, StoreError
@@ -34,6 +35,7 @@ LOST = (
     "The worker was lost (killed, or out of memory) while it trained this run. A new one is starting: "
     "try again, with a smaller embedding or another lookup if memory is short."
 )
+ENDED = "The queue of runs has ended: start the app again."
 STOPPED_EARLY = "Stopped before it started."
 STOPPING = "Stopping."
 _CLOSE_SECONDS = 20
@@ -76,6 +78,8 @@ class Jobs:
         self._retried: set[str] = set()
         self._next_beat = 0.0
         self._cluster: Cluster | None = None
+        self._aside = Aside()
+        self.compute, self.peek = self._aside.compute, self._aside.peek  # what is done beside training
         self._closing = False
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         store.fail_orphans()
@@ -83,13 +87,15 @@ class Jobs:
         self._thread.start()
         atexit.register(self.close)
 
-    def submit(self, request: RunRequest, *, visitor: str = "", dataset_title: str = "") -> Run:
+    def submit(self, request: RunRequest, *, visitor: str = "", dataset_title: str = "", group: str = "") -> Run:
         """Put a run at the end of the queue; returns at once.
 
         Raises:
             StoreError: the run cannot be kept.
         """
-        run = self._store.create(request, visitor=visitor, dataset_title=dataset_title, server=self._server)
+        run = self._store.create(
+            request, visitor=visitor, dataset_title=dataset_title, server=self._server, group=group
+        )
         with self._lock:
             if not self._closing:
                 self._waiting.append(run.id)
@@ -151,7 +157,7 @@ class Jobs:
             with contextlib.suppress(StoreError):
                 self._fail(mine, CLOSED)
             cluster, self._cluster = self._cluster, None
-            self._set_state("failed", "The queue of runs has ended: start the app again.")
+            self._set_state("failed", ENDED)
             if cluster is not None:
                 cluster.close()
 
@@ -216,6 +222,8 @@ class Jobs:
             message = "No worker has joined the scheduler yet: start one with 'dask worker'."
         with self._lock:
             self._state, self._message, self._n_workers = state, message, n_workers
+        if state != "starting":
+            self._aside.attach(self._cluster, message)
 
     def _fail(self, run_ids: list[str], message: str) -> None:
         for run_id in run_ids:

@@ -11,8 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from cfcore.models import to_arrays
+from cfcore.approaches import factors_of
+from cfcore.models import Model, to_arrays
 from cfcore.training import EpochResult, Trained
+
+VECTORS = ("user_factors", "item_factors", "user_bias", "item_bias", "valid_predictions", "valid_rows", "model_")
 
 
 def outcome_of(trained: Trained, valid_rows: np.ndarray | None = None) -> dict[str, Any]:
@@ -62,3 +65,9 @@ def run_arrays(trained: Trained, valid_rows: np.ndarray | None) -> dict[str, np.
     }
     optional = {"user_bias": trained.user_bias, "item_bias": trained.item_bias, "valid_rows": valid_rows}
     return arrays | {name: values for name, values in optional.items() if values is not None}
+
+
+def living_arrays(model: Model, seen_users: np.ndarray, seen_items: np.ndarray, *, epoch: int) -> dict[str, np.ndarray]:
+    """A model in training, copied: the arrays of :func:`run_arrays` that it has by now, and its ``epoch`` ()."""
+    factors = {name: values for name, values in factors_of(model, seen_users, seen_items).items() if values is not None}
+    return factors | {name: np.array(values) for name, values in to_arrays(model).items()} | {"epoch": np.array(epoch)}

@@ -1,12 +1,14 @@
-"""What runs on a Dask worker: one training at a time, reported epoch by epoch, ended when somebody asks.
+"""What runs on a Dask worker: one training at a time, reported epoch by epoch, ended when somebody asks; and, beside
+it, small tasks that pages ask for.
 
 A worker gets a request of a few hundred bytes and loads the data itself. Epochs go back as events, which arrive within
 milliseconds; the outcome goes back as the result of the task. The two travel by different ways, so the outcome holds
-the whole history again.
+the whole history again. The model as of the last epoch stays here for whoever wants a look (:func:`peek`).
 """
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import sys
@@ -16,22 +18,27 @@ import uuid
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 from distributed import Worker, WorkerPlugin, get_worker
 
 from cfcore import approaches, datasets
 from cfcore.config import RunRequest
 from cfcore.metrics import mse
-from cfcore.outcome import outcome_of, plain_epoch
+from cfcore.outcome import living_arrays, outcome_of, plain_epoch
 from cfcore.ratings import Ratings, Split, make_split
 from cfcore.training import EpochResult, StopTraining
 
 REPORT_SECONDS = 0.05  # epochs that come faster are sent together
+LOOK_SECONDS = 0.5  # the model in training is copied at most so often
+LOOK_BYTES = 16e6  # of factors; larger models are seen when they are finished
+TASKS = {"tsne": "cfcore.embeddings.tsne", "fold_in": "cfcore.foldin"}  # kind: a module with run(inputs, on_progress)
 
 logger = logging.getLogger(__name__)
 
 _training = threading.Lock()  # fastai draws from torch's global random state: one run a process
 _importing = threading.Lock()  # two threads that import torch at once can meet half-made modules
 _stopping: set[str] = set()
+_living: dict[str, dict[str, np.ndarray]] = {}  # run id: its model in training
 
 
 def execute(run_id: str, request: dict[str, Any], topic: str, ratings: Ratings | None = None) -> dict[str, Any]:
@@ -51,12 +58,37 @@ def execute(run_id: str, request: dict[str, Any], topic: str, ratings: Ratings |
             problem = f"The training broke off ({type(error).__name__}: {error})."
         finally:
             _stopping.discard(run_id)
+            _living.pop(run_id, None)
     return {"problem": problem, **reporter.said()}
 
 
 def request_stop(run_id: str) -> None:
     """End this run at its next step; called on every worker, as nobody need know which one has it."""
     _stopping.add(run_id)
+
+
+def peek(run_id: str) -> dict[str, np.ndarray] | None:
+    """The model in training of this run (:func:`cfcore.outcome.living_arrays`), if this worker has it."""
+    return _living.get(run_id)
+
+
+def compute(kind: str, inputs: dict[str, Any], task_id: str, topic: str) -> dict[str, Any]:
+    """Do a task of one of :data:`TASKS` and report its progress to ``topic``; gives a ``result`` or a ``problem``."""
+    sent = 0.0
+
+    def on_progress(share: float) -> None:
+        nonlocal sent
+        if time.monotonic() - sent > REPORT_SECONDS:
+            get_worker().log_event(topic, {"task": task_id, "progress": float(share)})
+            sent = time.monotonic()
+
+    try:
+        return {"result": importlib.import_module(TASKS[kind]).run(inputs, on_progress)}
+    except ValueError as refusal:
+        return {"problem": str(refusal)}
+    except Exception as error:  # as in execute
+        logger.exception("a task of kind %s broke off", kind)
+        return {"problem": f"The computation broke off ({type(error).__name__}: {error})."}
 
 
 def _train(request: RunRequest, reporter: Reporter, ratings: Ratings | None) -> dict[str, Any]:
@@ -76,12 +108,13 @@ class Reporter:
     def __init__(self, run_id: str, topic: str) -> None:
         self._run_id, self._topic = run_id, topic
         self._attempt = uuid.uuid4().hex
-        self._n_sent, self._sent = 0, 0.0
+        self._n_sent, self._sent, self._looked = 0, 0.0, 0.0
         self.started: dict[str, Any] | None = None
         self._epochs: list[dict[str, Any]] = []
 
     def start(self, split: Split) -> None:
         """Say what the run is measured on."""
+        self._seen = (split.seen_users, split.seen_items)
         ratings = split.ratings.rating[split.valid]
         baselines = approaches.baseline_predictions(split)
         self.started = {
@@ -96,6 +129,10 @@ class Reporter:
     def on_epoch(self, result: EpochResult) -> None:
         """Take an epoch; raises ``StopTraining`` when somebody asked for it."""
         self._epochs.append(plain_epoch(result))
+        if result.model is not None and time.monotonic() - self._looked > LOOK_SECONDS:
+            if result.model.user_factors.nbytes + result.model.item_factors.nbytes < LOOK_BYTES:
+                _living[self._run_id] = living_arrays(result.model, *self._seen, epoch=result.epoch)
+            self._looked = time.monotonic()
         self.on_batch(result.train_loss)
 
     def on_batch(self, loss: float) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
 
@@ -16,15 +18,17 @@ from cfcore.approaches.registry import APPROACHES, ApproachInfo
 from cfcore.config import RunConfig, SplitConfig
 from cfcore.models import DotModel
 from cfcore.ratings import Split
-from cfcore.training import EpochResult, OnBatch, OnEpoch, StopTraining
+from cfcore.training import EpochResult, OnBatch, OnEpoch, OnStart, StopTraining
 
 warm_ups: list[str] = []
+let_go = threading.Event()
 KEYS = ("fake_endless", "fake_killed", "fake_greedy", "fake_broken")
 
 
 def dask_setup(worker: Any) -> None:
     cfcore_worker._warm_up = lambda: warm_ups.append("asked for")  # seconds of importing that most tests do not need
     sys.modules["cfcore.approaches.fake"] = sys.modules[__name__]
+    cfcore_worker.TASKS["fold_in"] = __name__
     for key in KEYS:
         cast(dict, APPROACHES)[key] = ApproachInfo(
             key=key,
@@ -37,7 +41,7 @@ def dask_setup(worker: Any) -> None:
         )
 
 
-def train(split: Split, config: RunConfig, on_epoch: OnEpoch, on_batch: OnBatch) -> DotModel:
+def train(split: Split, config: RunConfig, on_start: OnStart, on_epoch: OnEpoch, on_batch: OnBatch) -> DotModel:
     """One epoch, and in the second what the name says."""
     with suppress(StopTraining):
         on_epoch(EpochResult(epoch=1, train_loss=2.0, valid_loss=2.5, seconds=0.25))
@@ -58,6 +62,20 @@ def train(split: Split, config: RunConfig, on_epoch: OnEpoch, on_batch: OnBatch)
         item_factors=np.zeros((split.ratings.n_items, 0), dtype=np.float32),
         offset=3.0,
     )
+
+
+def run(inputs: dict[str, Any], on_progress: Callable[[float], None]) -> dict[str, np.ndarray]:
+    """A task beside training that does what its inputs say."""
+    if "refuse" in inputs:
+        raise ValueError(inputs["refuse"])
+    if "raise" in inputs:
+        raise KeyError("mislaid")
+    if "wait_for_stop" in inputs:
+        on_progress(0.5)
+        let_go.wait()
+        let_go.clear()
+        return {}
+    return {"doubled": 2 * inputs["numbers"]}
 
 
 def warmed_up() -> bool:

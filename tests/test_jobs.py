@@ -8,9 +8,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import psutil
@@ -22,66 +21,18 @@ from cfcore.config import RunConfig, RunRequest, SplitConfig
 from cfcore.jobs import LOST, STOPPED_EARLY, Jobs
 from cfcore.metrics import mse
 from cfcore.ratings import Ratings, make_split
-from cfcore.runs import ORPHANED, Run, RunStore, StoreError
+from cfcore.runs import ORPHANED, RunStore, StoreError
 from tests.fake_approaches import warmed_up
+from tests.jobs_support import ENVIRONMENT, Server, started
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[1]
-ENVIRONMENT = {
-    "CFCORE_WORKERS": "1",
-    "CFCORE_SCHEDULER": "",
-    "CFCORE_WORKER_MEMORY": "900MB",
-    "DASK_DISTRIBUTED__WORKER__PRELOAD": "['tests.fake_approaches']",
-}
-
-
-@dataclass
-class Server:
-    """A queue with its store, and short ways to use both."""
-
-    jobs: Jobs
-    store: RunStore
-
-    def submit(self, approach: str, dataset: str = "sample", **settings: Any) -> str:
-        config = RunConfig(approach=approach) if approach.startswith("fake_") else make_config(approach, **settings)
-        return self.submit_config(config, dataset)
-
-    def submit_config(self, config: RunConfig, dataset: str = "sample") -> str:
-        return self.jobs.submit(RunRequest(dataset=dataset, config=config)).id
-
-    def run(self, run_id: str) -> Run:
-        return cast(Run, self.store.get(run_id))
-
-    def end(self, run_id: str) -> Run:
-        wait_until(lambda: not self.run(run_id).active, what=f"the end of {run_id}")
-        return self.run(run_id)
-
-    def first_epoch(self, run_id: str) -> Run:
-        wait_until(lambda: self.run(run_id).history or not self.run(run_id).active, what=f"an epoch of {run_id}")
-        return self.run(run_id)
-
-    def worker_process(self) -> psutil.Process:
-        # none while a worker is on its way back
-        return psutil.Process(wait_until(lambda: self.on_workers(os.getpid))[0])
-
-    def on_workers(self, function: Callable[..., Any]) -> list[Any]:
-        cluster = self.jobs._cluster
-        assert cluster is not None
-        return list(cast(dict, cluster.client.run(function)).values())
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in ENVIRONMENT.items():
-            patch.setenv(name, value)
-        store = RunStore(tmp_path_factory.mktemp("runs"))
-        jobs = Jobs(store)
-        wait_until(lambda: jobs.status().state != "starting")
-        assert jobs.status().state == "ready", jobs.status().message
-        yield Server(jobs, store)
-        jobs.close()
-        store.close()
+    with started(tmp_path_factory.mktemp("runs")) as server:
+        yield server
 
 
 def test_a_run_is_trained_and_kept(server: Server, sample: Ratings) -> None:
@@ -111,7 +62,7 @@ def test_a_run_is_trained_and_kept(server: Server, sample: Ratings) -> None:
     assert run.metrics.baseline_mean_rmse == pytest.approx(math.sqrt(run.baseline_mean_mse or 0))
     users, items, _ = split.part(split.valid)
     assert np.array_equal(server.store.model(run.id).predict(users, items), arrays["valid_predictions"])
-    assert list(arrays["snapshot_epochs"]) == [1, 2, 3, 4]
+    assert list(arrays["snapshot_epochs"]) == [0, 1, 2, 3, 4]
 
 
 def test_runs_wait_their_turn_and_can_be_taken_out(server: Server) -> None:

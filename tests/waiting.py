@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_until(predicate: Callable[[], T], timeout: float = 120, what: str = "") -> T:
+def wait_until(predicate: Callable[[], T | None], timeout: float = 120, what: str = "") -> T:
     """Ask ``predicate`` again and again until its answer is true, and return that answer.
 
     Raises:

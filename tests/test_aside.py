@@ -1,0 +1,120 @@
+"""Work beside training, on a real worker: it does not wait for a run, and its end, good or bad, is always told."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from cfcore.aside import LOST, MOST_TASKS, Aside, Task
+from cfcore.config import SplitConfig
+from cfcore.models import from_arrays
+from cfcore.ratings import Ratings, make_split
+from tests.jobs_support import Server, started
+from tests.waiting import wait_until
+
+LONG = 60  # seconds: only a hang takes so long
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with started(tmp_path_factory.mktemp("runs")) as server:
+        yield server
+
+
+def ended(task: Task) -> Task:
+    assert task.wait(LONG), f"{task.key} has not ended"
+    return task
+
+
+def test_a_task_is_done_while_a_run_trains(server: Server) -> None:
+    run_id = server.submit("fake_endless")
+    server.first_epoch(run_id)
+    task = ended(server.jobs.compute("fold_in", "beside", {"numbers": np.arange(4.0)}))
+    assert server.run(run_id).status == "running"
+    assert (task.state, task.progress) == ("done", 1.0)
+    assert task.result is not None
+    np.testing.assert_array_equal(task.result["doubled"], [0, 2, 4, 6])
+    server.jobs.stop(run_id)
+    server.end(run_id)
+
+
+def test_the_same_key_is_the_same_task(server: Server) -> None:
+    first = server.jobs.compute("fold_in", "same", {"numbers": np.ones(2)})
+    assert server.jobs.compute("fold_in", "same", {"numbers": np.ones(3)}) is first
+    assert ended(first).state == "done"
+    assert server.jobs.compute("fold_in", "same", {}, again=True) is first  # only a failed one is begun anew
+
+
+def test_progress_arrives_before_the_end(server: Server) -> None:
+    task = server.jobs.compute("fold_in", "slow", {"wait_for_stop": True})
+    wait_until(lambda: task.state == "running" and task.progress == 0.5, what="half of the task")
+    server.on_workers(_let_go)
+    assert ended(task).state == "done"
+
+
+def test_a_refusal_is_told_in_its_own_words_and_can_be_tried_again(server: Server) -> None:
+    task = ended(server.jobs.compute("fold_in", "refused", {"refuse": "three films are too few"}))
+    assert (task.state, task.message, task.result) == ("failed", "three films are too few", None)
+    again = server.jobs.compute("fold_in", "refused", {"numbers": np.ones(1)}, again=True)
+    assert again is not task
+    assert ended(again).state == "done"
+
+
+def test_a_mistake_of_ours_is_a_sentence(server: Server) -> None:
+    task = ended(server.jobs.compute("fold_in", "broken", {"raise": True}))
+    assert task.state == "failed"
+    assert "broke off (KeyError" in task.message
+
+
+def test_a_worker_that_dies_fails_the_task_and_the_next_one_works(server: Server) -> None:
+    task = server.jobs.compute("fold_in", "killed", {"wait_for_stop": True})
+    wait_until(lambda: task.state == "running", what="the start of the task")
+    os.kill(server.worker_process().pid, signal.SIGKILL)
+    assert (ended(task).state, task.message) == ("failed", LOST)
+    assert ended(server.jobs.compute("fold_in", "after", {"numbers": np.ones(1)})).state == "done"
+
+
+def test_only_the_latest_tasks_are_kept() -> None:
+    aside = Aside()  # nothing is sent: there is no cluster
+    tasks = [aside.compute("fold_in", str(number), {}) for number in range(MOST_TASKS + 3)]
+    assert [task.state for task in tasks[:4]] == ["failed", "failed", "failed", "waiting"]
+    assert aside.compute("fold_in", str(MOST_TASKS + 2), {}) is tasks[-1]
+
+
+def test_without_a_cluster_whoever_waits_is_told_why() -> None:
+    aside = Aside()
+    early = aside.compute("fold_in", "early", {})
+    aside.attach(None, "The workers could not be started.")
+    assert (early.state, early.message) == ("failed", "The workers could not be started.")
+    assert aside.compute("fold_in", "late", {}).message == "The workers could not be started."
+    assert aside.peek("no-such-run") is None
+
+
+def test_a_run_in_training_shows_its_model_as_of_the_last_epoch(server: Server, sample: Ratings) -> None:
+    run_id = server.submit("scratch", epochs=500, embedding_size=8, learning_rate=10.0)
+
+    def look_after(epoch: int) -> dict[str, np.ndarray] | None:
+        look = server.jobs.peek(run_id)
+        return look if look is not None and look["epoch"] > epoch else None
+
+    first = wait_until(lambda: look_after(0), what="a first look")
+    second = wait_until(lambda: look_after(int(first["epoch"])), what="a later look")
+    server.jobs.stop(run_id)
+    run = server.end(run_id)
+    split = make_split(sample, SplitConfig())
+    users, items, ratings = split.part(split.valid)
+    for look in (first, second):
+        epoch = int(look["epoch"])
+        predictions = from_arrays(look).predict(users, items)
+        assert np.mean((predictions - ratings) ** 2) == pytest.approx(run.history[epoch - 1].valid_loss, rel=1e-4)
+        assert np.isnan(look["item_factors"][~split.seen_items]).all()
+
+
+def _let_go() -> None:
+    from tests import fake_approaches
+
+    fake_approaches.let_go.set()
