@@ -8,6 +8,7 @@ import re
 import secrets
 import time
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,15 +49,18 @@ class ArrayFiles:
             half.unlink(missing_ok=True)
             raise StoreError(f"the arrays of run {run_id} could not be written: {error.strerror}") from error
 
-    def load(self, run_id: str) -> dict[str, np.ndarray]:
-        """Read the arrays of a run.
+    def load(self, run_id: str, names: Sequence[str] = ()) -> dict[str, np.ndarray]:
+        """Read the arrays of a run; where ``names`` are given, only those of them that it has.
+
+        A name that ends in an underscore stands for all that begin with it.
 
         Raises:
             StoreError: there are none, or the file is damaged.
         """
         try:
             with np.load(self._path(run_id), allow_pickle=False) as file:
-                return dict(file)
+                wanted = [name for name in file if not names or any(_matches(name, each) for each in names)]
+                return {name: file[name] for name in wanted}
         except FileNotFoundError:
             raise StoreError(f"run {run_id} has no arrays: it is not finished, it failed, or it was deleted") from None
         except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
@@ -78,3 +82,7 @@ class ArrayFiles:
             with contextlib.suppress(FileNotFoundError):
                 if time.time() - part.stat().st_mtime > _STALE_SECONDS:
                     part.unlink()
+
+
+def _matches(name: str, wanted: str) -> bool:
+    return name.startswith(wanted) if wanted.endswith("_") else name == wanted

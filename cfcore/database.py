@@ -8,23 +8,32 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-_VERSION = 1
+from cfcore.training import EpochResult
+
+_VERSION = 2
 _BUSY_SECONDS = 20
 _SCHEMA = """
 CREATE TABLE runs (
     id TEXT PRIMARY KEY, visitor TEXT NOT NULL, name TEXT NOT NULL, request TEXT NOT NULL, dataset_title TEXT NOT NULL,
     server TEXT NOT NULL, seen REAL NOT NULL, created REAL NOT NULL, started REAL, finished REAL,
     status TEXT NOT NULL, message TEXT NOT NULL, split_how TEXT NOT NULL, n_train INTEGER, n_valid INTEGER,
-    baseline_mean_mse REAL, baseline_bias_mse REAL, metrics TEXT, fit_seconds REAL, peak_memory_mb REAL);
+    baseline_mean_mse REAL, baseline_bias_mse REAL, metrics TEXT, fit_seconds REAL, peak_memory_mb REAL,
+    "group" TEXT NOT NULL DEFAULT '', trashed REAL);
+CREATE INDEX runs_by_group ON runs ("group");
 CREATE INDEX runs_by_visitor ON runs (visitor, created);
 CREATE INDEX runs_by_status ON runs (status);
 CREATE TABLE epochs (
     run_id TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE, epoch INTEGER NOT NULL,
     train_loss REAL, valid_loss REAL, seconds REAL, learning_rate REAL, PRIMARY KEY (run_id, epoch)) WITHOUT ROWID;
+"""
+_FROM_1 = """
+ALTER TABLE runs ADD COLUMN "group" TEXT NOT NULL DEFAULT '';
+ALTER TABLE runs ADD COLUMN trashed REAL;
+CREATE INDEX runs_by_group ON runs ("group");
 """
 
 
@@ -48,8 +57,8 @@ class Database:
             _enter_wal(self._anchor)
         with self.transaction(write=True) as db:
             version = db.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                for statement in _SCHEMA.split(";"):
+            if version in (0, 1):
+                for statement in (_SCHEMA if version == 0 else _FROM_1).split(";"):
                     db.execute(statement)  # not executescript, which would commit between the statements
                 db.execute(f"PRAGMA user_version = {_VERSION}")
             elif version != _VERSION:
@@ -90,6 +99,34 @@ class Database:
                 f"the run store {self._path} cannot be used ({error}): check the folder's permissions and free space, "
                 "move the file away, or set CFCORE_RUNS_DIR to another folder"
             ) from error
+
+
+def write_epochs(db: sqlite3.Connection, run_id: str, results: Sequence[EpochResult]) -> None:
+    """Keep epochs of a run, in place of what there was of the same numbers."""
+    db.executemany(
+        "INSERT OR REPLACE INTO epochs VALUES (?, ?, ?, ?, ?, ?)",
+        [
+            (run_id, int(r.epoch), *map(_real, (r.train_loss, r.valid_loss, r.seconds, r.learning_rate)))
+            for r in results
+        ],
+    )
+
+
+def _real(value: float | None) -> float | None:
+    """A number as SQLite knows it: one of numpy's float32 would be kept as four bytes."""
+    return None if value is None else float(value)
+
+
+def read_epochs(db: sqlite3.Connection, run_id: str) -> tuple[EpochResult, ...]:
+    """The epochs of a run in their order."""
+    rows = db.execute(
+        "SELECT epoch, train_loss, valid_loss, seconds, learning_rate FROM epochs WHERE run_id = ? ORDER BY epoch",
+        (run_id,),
+    )
+    return tuple(
+        EpochResult(epoch=epoch, train_loss=train, valid_loss=valid, seconds=seconds, learning_rate=rate)
+        for epoch, train, valid, seconds, rate in rows
+    )
 
 
 def _enter_wal(db: sqlite3.Connection) -> None:

@@ -14,7 +14,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ import platformdirs
 
 from cfcore.arrays import RUN_ID, ArrayFiles
 from cfcore.config import RunRequest
-from cfcore.database import Database, StoreError
+from cfcore.database import Database, StoreError, read_epochs, write_epochs
 from cfcore.models import Model, from_arrays
 from cfcore.servers import server_gone
 from cfcore.training import EpochResult, Metrics
@@ -34,16 +34,16 @@ ACTIVE = ("queued", "running")
 STATUSES = ("queued", "running", "done", "stopped", "diverged", "failed")
 ORPHANED = "The server stopped before this run ended: start it again."
 
+TRASH_SECONDS = 24 * 3600
 _IS_ACTIVE = "status IN ('queued', 'running')"
-_METRICS = {field.name for field in fields(Metrics)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """One run as the store knows it; times are unix seconds, and ``None`` means not yet, or never.
 
-    ``history`` holds the epochs so far, without movie factors. What the split is, and the baselines' errors on it, are
-    known as soon as the run starts.
+    ``history`` holds the epochs so far, without models. ``group`` is shared by runs that were queued together. What the
+    split is, and the baselines' errors on it, are known as soon as the run starts.
     """
 
     id: str
@@ -64,6 +64,7 @@ class Run:
     metrics: Metrics | None
     fit_seconds: float | None
     peak_memory_mb: float | None
+    group: str
     history: tuple[EpochResult, ...]
 
     @property
@@ -83,16 +84,28 @@ class RunStore:
         self.root = Path(given) if given else platformdirs.user_data_path("latent-lab") / "runs"
         self._files = ArrayFiles(self.root / "arrays")  # makes the folders
         self._db = Database(self.root / "runs.sqlite3")
+        self._empty_trash()
 
-    def create(self, request: RunRequest, *, visitor: str = "", dataset_title: str = "", server: str = "") -> Run:
+    def create(
+        self, request: RunRequest, *, visitor: str = "", dataset_title: str = "", server: str = "", group: str = ""
+    ) -> Run:
         """Add a queued run with an unguessable id; ``server`` is the process that will see to it."""
         run_id = secrets.token_urlsafe(12)
         now = time.time()
-        values = (run_id, visitor, json.dumps(request.to_json(), allow_nan=False), dataset_title, server, now, now)
+        values = (
+            run_id,
+            visitor,
+            json.dumps(request.to_json(), allow_nan=False),
+            dataset_title,
+            server,
+            group,
+            now,
+            now,
+        )
         with self._db.transaction(write=True) as db:
             db.execute(
-                "INSERT INTO runs (id, visitor, name, request, dataset_title, server, seen, created, status, message, "
-                "split_how) VALUES (?, ?, '', ?, ?, ?, ?, ?, 'queued', '', '')",
+                'INSERT INTO runs (id, visitor, name, request, dataset_title, server, "group", seen, created, status, '
+                "message, split_how) VALUES (?, ?, '', ?, ?, ?, ?, ?, ?, 'queued', '', '')",
                 values,
             )
         run = self.get(run_id)
@@ -102,16 +115,19 @@ class RunStore:
 
     def get(self, run_id: str) -> Run | None:
         """The run, or ``None`` when there is none with this id."""
-        if not RUN_ID.fullmatch(run_id):
-            return None
-        runs = self._read("WHERE id = ?", (run_id,))
-        return runs[0] if runs else None
+        return next(iter(self.get_many([run_id])), None)
 
-    def list(self, *, visitor: str | None = None, limit: int = 100) -> list[Run]:
-        """The latest runs of one visitor, or of everybody, newest first."""
-        if visitor is None:
-            return self._read("ORDER BY created DESC, rowid DESC LIMIT ?", (limit,))
-        return self._read("WHERE visitor = ? ORDER BY created DESC, rowid DESC LIMIT ?", (visitor, limit))
+    def get_many(self, run_ids: Sequence[str]) -> Sequence[Run]:
+        """The runs with these ids that there are, in this order."""
+        wanted = list(dict.fromkeys(run_id for run_id in run_ids if RUN_ID.fullmatch(run_id)))
+        marks = ", ".join("?" * len(wanted))
+        return sorted(self._read(f"id IN ({marks})", wanted), key=lambda run: wanted.index(run.id)) if wanted else []
+
+    def list(self, *, visitor: str | None = None, group: str | None = None, limit: int = 100) -> Sequence[Run]:
+        """The latest runs, newest first: of one visitor, of one group, or of everybody."""
+        given = {name: value for name, value in (("visitor", visitor), ('"group"', group)) if value is not None}
+        where = " AND ".join(f"{name} = ?" for name in given) or "TRUE"
+        return self._read(where, [*given.values(), limit], "ORDER BY created DESC, rowid DESC LIMIT ?")
 
     def start(
         self,
@@ -145,7 +161,7 @@ class RunStore:
         with self._db.transaction(write=True) as db:
             row = db.execute("SELECT status FROM runs WHERE id = ?", (run_id,)).fetchone()
             if row and row["status"] == "running":
-                _write_epochs(db, run_id, results)
+                write_epochs(db, run_id, results)
 
     def finish(self, run_id: str, outcome: Mapping[str, Any]) -> bool:
         """Keep how an active run ended (:func:`cfcore.outcome.outcome_of`); returns whether it still was active."""
@@ -187,13 +203,24 @@ class RunStore:
             db.execute("DELETE FROM runs WHERE id = ?", (run_id,))
         self._files.delete(run_id)
 
-    def arrays(self, run_id: str) -> dict[str, np.ndarray]:
-        """The arrays of a finished run, by name; see :func:`cfcore.arrays.run_arrays`.
+    def trash(self, run_id: str) -> bool:
+        """Hide a run that has ended, as if it were deleted, until it is restored; a day later it is gone for good."""
+        with self._db.transaction(write=True) as db:
+            statement = f"UPDATE runs SET trashed = ? WHERE id = ? AND NOT {_IS_ACTIVE}"
+            return db.execute(statement, (time.time(), run_id)).rowcount > 0
+
+    def restore(self, run_id: str) -> None:
+        """Bring a trashed run back."""
+        with self._db.transaction(write=True) as db:
+            db.execute("UPDATE runs SET trashed = NULL WHERE id = ?", (run_id,))
+
+    def arrays(self, run_id: str, *names: str) -> dict[str, np.ndarray]:
+        """The arrays of a finished run by name, or those ``names`` that it has; see :func:`cfcore.outcome.run_arrays`.
 
         Raises:
             StoreError: the run has none (it failed, is not finished, or does not exist), or the file is damaged.
         """
-        return self._files.load(run_id)
+        return self._files.load(run_id, names)
 
     def model(self, run_id: str) -> Model:
         """The trained model of a finished run, ready to predict; raises as :meth:`arrays`."""
@@ -226,12 +253,18 @@ class RunStore:
         """Let go of the database."""
         self._db.close()
 
-    def _read(self, where: str, values: tuple[Any, ...]) -> list[Run]:
+    def _empty_trash(self) -> None:
+        with self._db.transaction() as db:
+            rows = db.execute("SELECT id FROM runs WHERE trashed < ?", (time.time() - TRASH_SECONDS,)).fetchall()
+        for row in rows:
+            self.delete(row["id"])
+
+    def _read(self, where: str, values: Sequence[Any], how: str = "") -> Sequence[Run]:
         """Runs with their histories; those that are active for a server that is gone are failed on the way."""
         for _ in range(2):
             with self._db.transaction() as db:
-                rows = db.execute(f"SELECT * FROM runs {where}", values).fetchall()
-                histories = {row["id"]: _read_epochs(db, row["id"]) for row in rows}
+                rows = db.execute(f"SELECT * FROM runs WHERE trashed IS NULL AND {where} {how}", values).fetchall()
+                histories = {row["id"]: read_epochs(db, row["id"]) for row in rows}
             if not any(row["status"] in ACTIVE and server_gone(row["server"], row["seen"]) for row in rows):
                 break
             self.fail_orphans()
@@ -247,39 +280,13 @@ class RunStore:
             statement = f"UPDATE runs SET {columns} WHERE id = ? AND status IN ({marks})"
             changed = db.execute(statement, (*values.values(), run_id, *allowed)).rowcount > 0
             if changed and epochs:
-                _write_epochs(db, run_id, epochs)
+                write_epochs(db, run_id, epochs)
         return changed
 
 
-def _write_epochs(db: sqlite3.Connection, run_id: str, results: Sequence[EpochResult]) -> None:
-    db.executemany(
-        "INSERT OR REPLACE INTO epochs VALUES (?, ?, ?, ?, ?, ?)",
-        [
-            (run_id, int(r.epoch), *map(_real, (r.train_loss, r.valid_loss, r.seconds, r.learning_rate)))
-            for r in results
-        ],
-    )
-
-
-def _real(value: float | None) -> float | None:
-    """A number as SQLite knows it: one of numpy's float32 would be kept as four bytes."""
-    return None if value is None else float(value)
-
-
-def _read_epochs(db: sqlite3.Connection, run_id: str) -> tuple[EpochResult, ...]:
-    rows = db.execute(
-        "SELECT epoch, train_loss, valid_loss, seconds, learning_rate FROM epochs WHERE run_id = ? ORDER BY epoch",
-        (run_id,),
-    )
-    return tuple(
-        EpochResult(epoch=epoch, train_loss=train, valid_loss=valid, seconds=seconds, learning_rate=rate)
-        for epoch, train, valid, seconds, rate in rows
-    )
-
-
 def _run(row: sqlite3.Row, history: tuple[EpochResult, ...]) -> Run:
-    values = {name: row[name] for name in row.keys() if name not in ("server", "seen")}  # noqa: SIM118
+    values = {name: row[name] for name in row.keys() if name not in ("server", "seen", "trashed")}  # noqa: SIM118
     values["request"] = RunRequest.from_json(json.loads(row["request"]))
     if row["metrics"]:
-        values["metrics"] = Metrics(**{k: v for k, v in json.loads(row["metrics"]).items() if k in _METRICS})
+        values["metrics"] = Metrics.from_json(json.loads(row["metrics"]))
     return Run(history=history, **values)

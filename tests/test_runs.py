@@ -22,7 +22,7 @@ from cfcore.config import FOLDS, LOOKUPS, RunConfig, RunRequest, SplitConfig
 from cfcore.models import DotModel, Model, NetModel, from_arrays, to_arrays
 from cfcore.outcome import outcome_of
 from cfcore.ratings import Split
-from cfcore.runs import ORPHANED, RunStore, StoreError
+from cfcore.runs import ORPHANED, TRASH_SECONDS, RunStore, StoreError
 from cfcore.servers import SILENCE_SECONDS, server_gone, this_server
 from cfcore.training import EpochResult, Trained
 from tests.waiting import wait_until
@@ -223,6 +223,66 @@ def test_the_list_is_newest_first_and_each_visitors_own(store: RunStore) -> None
     assert [run.id for run in store.list(visitor="ann")] == [ids[2], ids[0]]
     assert [run.id for run in store.list(limit=1)] == [ids[2]]
     assert store.list(visitor="eve") == []
+
+
+def test_runs_are_found_by_group_and_by_many_ids(store: RunStore) -> None:
+    ids = [store.create(REQUEST, visitor="ann", group=group).id for group in ("", "five", "five")]
+    assert [run.id for run in store.list(group="five")] == [ids[2], ids[1]]
+    assert store.list(visitor="bob", group="five") == []
+    unknown = "A" * 16
+    assert [run.id for run in store.get_many([ids[2], unknown, "../..", ids[0], ids[2]])] == [ids[2], ids[0]]
+    assert store.get_many([]) == []
+
+
+def test_a_trashed_run_is_gone_until_it_is_restored(
+    store: RunStore, trained: Trained, small_split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, trashed, active = (store.create(REQUEST, visitor="ann").id for _ in range(3))
+    for run_id in (kept, trashed):
+        store.start(run_id, **STARTED)
+        assert store.finish(run_id, outcome_of(trained, small_split.valid))
+    assert not store.trash(active), "its worker would write to it"
+    assert store.trash(trashed)
+    assert store.get(trashed) is None
+    assert [run.id for run in store.list(visitor="ann")] == [active, kept]
+    store.restore(trashed)
+    assert store.arrays(trashed).keys() == store.arrays(kept).keys()
+
+    assert store.trash(trashed)
+    store.close()
+    RunStore(store.root).close()  # soon afterwards it is still there
+    assert (store.root / "arrays" / f"{trashed}.npz").exists()
+    later = time.time() + TRASH_SECONDS + 1
+    monkeypatch.setattr(time, "time", lambda: later)
+    again = RunStore(store.root)
+    assert not (store.root / "arrays" / f"{trashed}.npz").exists()
+    again.restore(trashed)
+    assert [run.id for run in again.list(visitor="ann")] == [active, kept]
+
+
+def test_some_of_the_arrays_can_be_read_alone(store: RunStore, trained: Trained, small_split: Split) -> None:
+    run_id = store.create(REQUEST).id
+    store.start(run_id, **STARTED)
+    store.finish(run_id, outcome_of(trained, small_split.valid))
+    everything = store.arrays(run_id)
+    some = store.arrays(run_id, "item_factors", "model_", "no_such_array")
+    assert set(some) == {"item_factors"} | {name for name in everything if name.startswith("model_")}
+    np.testing.assert_array_equal(some["item_factors"], everything["item_factors"])
+
+
+def test_a_store_of_the_version_before_is_brought_up_to_date(store: RunStore) -> None:
+    run = store.create(REQUEST, visitor="ann")
+    store.close()
+    db = sqlite3.connect(store.root / "runs.sqlite3")
+    for statement in (
+        "DROP INDEX runs_by_group",
+        'ALTER TABLE runs DROP COLUMN "group"',
+        "ALTER TABLE runs DROP COLUMN trashed",
+        "PRAGMA user_version = 1",
+    ):
+        db.execute(statement)
+    db.close()
+    assert RunStore(store.root).list(visitor="ann") == [run]
 
 
 def test_ids_cannot_be_guessed_and_never_become_paths(store: RunStore, tmp_path: Path) -> None:
