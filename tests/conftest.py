@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -10,6 +12,9 @@ import pytest
 from cfcore import datasets
 from cfcore.config import SplitConfig
 from cfcore.ratings import About, Items, Ratings, Split, Users, make_split
+
+if TYPE_CHECKING:
+    from tests.pages_support import FakeJobs
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -19,7 +24,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "browser" in item.path.parent.parts:
             item.add_marker(pytest.mark.browser)
-    last = ("test_style.py", "test_jobs.py", "test_neural.py")
+    last = ("test_style.py", "test_aside.py", "test_jobs.py", "test_neural.py")
     items.sort(key=lambda item: (item.get_closest_marker("browser") is not None, item.path.name in last))
 
 
@@ -76,6 +81,15 @@ def make_ratings(
         ),
         scale=scale,
     )
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> Iterator[FakeJobs]:
+    """A server of its own for a test of pages, with a queue that does nothing with its runs."""
+    from tests.pages_support import fake_server
+
+    with fake_server(tmp_path) as fake:
+        yield fake
 
 
 @pytest.fixture
