@@ -1,81 +1,10 @@
-"""Home: what this is, the idea in one picture, the data at a glance, and five ways to train."""
+"""Home: what this is, the idea in one picture, the data at a glance, and where to go."""
 
-import numpy as np
 import streamlit as st
 
-from cfcore.approaches import describe
-from cfcore.charts import factor_matrix, factor_matrix_alt, matrix_corner, matrix_corner_alt
-from cfcore.illustrate import fit_factors, typical_corner
-from cfcore.ratings import Ratings
-from cfcore.ui import draft
-from cfcore.ui.components import at_a_glance, how_many, terms_of_use, titles, user_names
+from cfcore.ui.components import at_a_glance, terms_of_use
 from cfcore.ui.frame import page
-
-
-def the_idea(ratings: Ratings) -> None:
-    """The corner of the matrix, two factors a side fitted to it, and the corner with its holes filled."""
-    corner = typical_corner(ratings, 8, 9)
-    factors = fit_factors(corner.matrix)
-    users, movies = user_names(ratings, corner.user_idx), titles(ratings, corner.item_idx, 20)
-    height = 290
-    before, between, after = st.columns([1.25, 1, 1.25], gap="medium")
-    with before:
-        people = how_many(len(users), "person", "people")
-        films = how_many(len(movies), "well-known movie", "well-known movies")
-        st.markdown(f"**1. Ratings, with holes.** {people}, {films}.")
-        st.altair_chart(
-            matrix_corner(corner.matrix, users, movies, scale=ratings.scale, height=height),
-            width="stretch",
-            alt=matrix_corner_alt(corner.matrix),
-        )
-    with between:
-        st.markdown("**2. Two factors for each.** Learned from the ratings alone.")
-        left, right = st.columns(2, gap="small")
-        left.altair_chart(
-            factor_matrix(factors.user, users, ["1", "2"], height=height - 82),
-            width="stretch",
-            alt=factor_matrix_alt(factors.user, "one row for each user"),
-        )
-        right.altair_chart(
-            factor_matrix(factors.item, movies, ["1", "2"], height=height - 82),
-            width="stretch",
-            alt=factor_matrix_alt(factors.item, "one row for each movie"),
-        )
-        st.caption(
-            "A prediction multiplies a user's two numbers with the movie's two, adds them up, and adds the mean."
-        )
-    with after:
-        st.markdown("**3. Holes filled.** Numbers with a decimal are predictions.")
-        filled = np.clip(factors.predict(), *ratings.scale)
-        given = np.isfinite(corner.matrix)
-        st.altair_chart(
-            matrix_corner(
-                np.where(given, corner.matrix, filled),
-                users,
-                movies,
-                scale=ratings.scale,
-                given=given,
-                height=height,
-            ),
-            width="stretch",
-            alt=f"The same grid with its {int((~given).sum())} empty cells filled by predictions.",
-        )
-
-
-def approach_card(key: str) -> None:
-    info = describe(key)
-    with st.container(border=True, height="stretch"):
-        st.page_link(
-            "pages/train.py",
-            label=f"**{info.title}**",
-            icon=":material/play_circle:",
-            help="Train it",
-            query_params={"approach": key},
-            width="stretch",
-        )
-        st.markdown(info.summary)
-        st.caption(info.teaches)
-
+from cfcore.ui.home import afterwards, five_ways, the_idea
 
 QUESTION = "How can a machine know what you would think of a film that you have not seen?"
 
@@ -89,8 +18,6 @@ with page("How recommendations are learned", QUESTION) as ratings:
     )
     the_idea(ratings)
     at_a_glance(ratings)
-    st.subheader("Five ways to train it: choose one to begin", anchor=False)
-    for column, key in zip(st.columns(5, gap="small"), draft.CHOICES, strict=True):
-        with column:
-            approach_card(key)
+    five_ways()
+    afterwards()
     terms_of_use(ratings)

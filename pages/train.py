@@ -7,7 +7,7 @@ from cfcore.runs import Run
 from cfcore.ui import draft, link, start, state
 from cfcore.ui.frame import arrived, page
 from cfcore.ui.progress import live_run
-from cfcore.ui.result import code_that_ran, heading, outcome, recent_runs, use_settings
+from cfcore.ui.result import code_that_ran, heading, outcome, recent_runs, use_settings, where_next
 
 
 def read_address() -> None:
@@ -30,11 +30,9 @@ def write_address() -> None:
     """Put what is chosen into the address, so that it can be shared and survives a reload."""
     key = draft.approach()
     params = link.to_params(key, draft.settings(key), draft.split(key))
-    params |= state.address()
     if "run" in st.session_state:
         params["run"] = st.session_state["run"]
-    if st.query_params.to_dict() != params:
-        st.query_params.from_dict(params)
+    state.write_address(params)
 
 
 def run_column(request: RunRequest | None) -> None:
@@ -53,6 +51,7 @@ def run_column(request: RunRequest | None) -> None:
             code_that_ran(request, "The code that will run")
         return
     outcome(run)
+    where_next(run)
     if run.request != request:
         use_settings(run)
     code_that_ran(run.request)

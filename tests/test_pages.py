@@ -16,6 +16,7 @@ from cfcore.config import RunRequest, SplitConfig
 from cfcore.datasets import load
 from cfcore.training import EpochResult
 from cfcore.ui import sources, state
+from cfcore.ui.frame import MENU
 from cfcore.ui.notes import NOTES
 from cfcore.ui.words import number
 from tests.pages_support import (
@@ -28,6 +29,8 @@ from tests.pages_support import (
     stored,
     texts,
 )
+
+PAGES = [path for path, _, _ in MENU]
 
 pytestmark = pytest.mark.usefixtures("jobs")
 
@@ -43,7 +46,7 @@ def test_home_shows_the_data_at_a_glance_and_five_ways_to_train() -> None:
     assert numbers["Users"] == f"{ratings.n_users:,}"
     assert "These ratings are simulated" in texts(app)
     links = [element.proto.label for element in app.get("page_link")]
-    assert sum(label.startswith("**") for label in links) == 5
+    assert sum(label.startswith("**") for label in links) == 5 + 3
 
 
 def test_a_link_to_data_that_is_not_here_says_so_and_stays_on_the_sample() -> None:
@@ -68,7 +71,7 @@ class FakeDownload:
     message: str = "files.example.org cannot be reached: check the network connection, then try again"
 
 
-@pytest.mark.parametrize("page", ["app.py", "pages/data.py", "pages/train.py"])
+@pytest.mark.parametrize("page", PAGES)
 def test_a_download_does_not_hold_up_any_page(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state, "download", lambda name: FakeDownload() if name == "ml-100k" else None)
     app = open_page(page)
@@ -76,7 +79,7 @@ def test_a_download_does_not_hold_up_any_page(page: str, monkeypatch: pytest.Mon
     assert "Sample \\(simulated\\)" in texts(app)
 
 
-@pytest.mark.parametrize("page", ["app.py", "pages/data.py", "pages/train.py"])
+@pytest.mark.parametrize("page", PAGES)
 def test_a_failed_download_is_a_sentence_with_a_way_to_try_again(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
     tried = []
     monkeypatch.setattr(state, "download", lambda name: FakeDownload(state="failed") if name == "ml-100k" else None)
@@ -401,6 +404,14 @@ def test_a_finished_run_is_compared_with_both_baselines_in_words(jobs: FakeJobs)
     assert "12 s of training" in texts(app)
     assert "512 MB".replace("512", "510") in texts(app)
     assert not [each for each in app.button if each.label == "Stop"]
+
+
+@pytest.mark.parametrize("status", ["done", "stopped", "diverged"])
+def test_from_a_run_that_learned_something_one_goes_on(jobs: FakeJobs, status: str) -> None:
+    run = finished(jobs, status, rmse=None if status == "diverged" else 0.8)
+    app = open_page("pages/train.py", run=run.id)
+    labels = [link.proto.label for link in app.get("page_link")]
+    assert ("Explore what it learned" in labels) == (status != "diverged")
 
 
 def test_settings_of_somebody_elses_run_can_be_taken_over(jobs: FakeJobs) -> None:

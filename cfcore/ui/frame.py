@@ -27,6 +27,9 @@ MENU = (
     ("app.py", "Home", ":material/home:"),
     ("pages/data.py", "Data", ":material/table_view:"),
     ("pages/train.py", "Train", ":material/model_training:"),
+    ("pages/compare.py", "Compare", ":material/compare_arrows:"),
+    ("pages/explore.py", "Explore", ":material/bubble_chart:"),
+    ("pages/recommend.py", "Recommend", ":material/thumb_up:"),
 )
 
 

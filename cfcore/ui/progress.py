@@ -106,10 +106,13 @@ def _status(run: Run) -> None:
             on_click=_stop,
             args=(run.id,),
         )
-    if run.status == "queued":
-        left.progress(0.0, text=_waiting(run))
-    else:
-        left.progress(share_done(run, time.time()), text=_running(run))
+    share, words = progress_line(run, time.time())
+    left.progress(share, text=words)
+
+
+def progress_line(run: Run, now: float) -> tuple[float, str]:
+    """How far an active run has come, from 0 to 1, and that in words."""
+    return (0.0, _waiting(run)) if run.status == "queued" else (share_done(run, now), _running(run))
 
 
 def _waiting(run: Run) -> str:

@@ -65,6 +65,19 @@ def outcome(run: Run) -> None:
         _note(run)
 
 
+def where_next(run: Run) -> None:
+    """The pages that show what a run has learned, also while it is still learning."""
+    if run.status not in ("running", "done", "stopped"):
+        return
+    with st.container(horizontal=True, gap="small"):
+        for path, label, icon, param in (
+            ("pages/explore.py", "Explore what it learned", ":material/bubble_chart:", "run"),
+            ("pages/recommend.py", "Ask it for recommendations", ":material/thumb_up:", "run"),
+            ("pages/compare.py", "Compare it with others", ":material/compare_arrows:", "runs"),
+        ):
+            st.page_link(path, label=label, icon=icon, query_params={param: run.id})
+
+
 def use_settings(run: Run) -> None:
     """Offer to draft what this run ran with, where the draft says something else."""
     st.button(

@@ -11,6 +11,7 @@ import os
 import secrets
 from typing import Any
 
+import numpy as np
 import streamlit as st
 
 from cfcore import datasets
@@ -19,7 +20,8 @@ from cfcore.config import SplitConfig
 from cfcore.datasets import DataError, Download
 from cfcore.jobs import Jobs
 from cfcore.metrics import mse
-from cfcore.ratings import Ratings, make_split
+from cfcore.outcome import VECTORS
+from cfcore.ratings import Ratings, Split, make_split
 from cfcore.runs import RunStore
 from cfcore.ui.words import sentence
 
@@ -69,6 +71,26 @@ def baseline_losses(name: str, split: dict[str, Any]) -> dict[str, float]:
     parts = make_split(data, SplitConfig.from_json(split))
     truth = data.rating[parts.valid]
     return {key: mse(predictions, truth) for key, predictions in baseline_predictions(parts).items()}
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def split(name: str, split: dict[str, Any]) -> Split:
+    """The parts of data set ``name``, made once for all visits.
+
+    Raises:
+        ValueError: the data set does not allow this split.
+    """
+    return make_split(ratings(name), SplitConfig.from_json(split))
+
+
+@st.cache_resource(max_entries=8, show_spinner="Reading what the run has learned")
+def run_arrays(run_id: str, *names: str) -> dict[str, np.ndarray]:
+    """The arrays of a finished run, read once for all visits; without ``names`` all but its snapshots.
+
+    Raises:
+        StoreError: it has none.
+    """
+    return store().arrays(run_id, *(names or VECTORS))
 
 
 @st.cache_resource(show_spinner=False)
@@ -142,3 +164,10 @@ def address() -> dict[str, str]:
     """What of this module belongs in the address: the data set, where it was chosen from the catalogue."""
     chosen = st.session_state.get("dataset")
     return {"dataset": chosen} if chosen is not None and chosen in datasets.SOURCES else {}
+
+
+def write_address(params: dict[str, str]) -> None:
+    """Put ``params`` and the data set into the address, in place of what it says, so that a link opens the same."""
+    params = params | address()
+    if st.query_params.to_dict() != params:
+        st.query_params.from_dict(params)

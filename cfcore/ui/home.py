@@ -1,0 +1,117 @@
+"""What the Home page shows: the idea in one picture, five ways to train, and what comes afterwards."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from cfcore.approaches import describe
+from cfcore.charts import factor_matrix, factor_matrix_alt, matrix_corner, matrix_corner_alt
+from cfcore.illustrate import fit_factors, typical_corner
+from cfcore.ratings import Ratings
+from cfcore.ui import draft
+from cfcore.ui.components import how_many, titles, user_names
+
+
+def the_idea(ratings: Ratings) -> None:
+    """The corner of the matrix, two factors a side fitted to it, and the corner with its holes filled."""
+    corner = typical_corner(ratings, 8, 9)
+    factors = fit_factors(corner.matrix)
+    users, movies = user_names(ratings, corner.user_idx), titles(ratings, corner.item_idx, 20)
+    height = 290
+    before, between, after = st.columns([1.25, 1, 1.25], gap="medium")
+    with before:
+        people = how_many(len(users), "person", "people")
+        films = how_many(len(movies), "well-known movie", "well-known movies")
+        st.markdown(f"**1. Ratings, with holes.** {people}, {films}.")
+        st.altair_chart(
+            matrix_corner(corner.matrix, users, movies, scale=ratings.scale, height=height),
+            width="stretch",
+            alt=matrix_corner_alt(corner.matrix),
+        )
+    with between:
+        st.markdown("**2. Two factors for each.** Learned from the ratings alone.")
+        left, right = st.columns(2, gap="small")
+        left.altair_chart(
+            factor_matrix(factors.user, users, ["1", "2"], height=height - 82),
+            width="stretch",
+            alt=factor_matrix_alt(factors.user, "one row for each user"),
+        )
+        right.altair_chart(
+            factor_matrix(factors.item, movies, ["1", "2"], height=height - 82),
+            width="stretch",
+            alt=factor_matrix_alt(factors.item, "one row for each movie"),
+        )
+        st.caption(
+            "A prediction multiplies a user's two numbers with the movie's two, adds them up, and adds the mean."
+        )
+    with after:
+        st.markdown("**3. Holes filled.** Numbers with a decimal are predictions.")
+        filled = np.clip(factors.predict(), *ratings.scale)
+        given = np.isfinite(corner.matrix)
+        st.altair_chart(
+            matrix_corner(
+                np.where(given, corner.matrix, filled),
+                users,
+                movies,
+                scale=ratings.scale,
+                given=given,
+                height=height,
+            ),
+            width="stretch",
+            alt=f"The same grid with its {int((~given).sum())} empty cells filled by predictions.",
+        )
+
+
+def five_ways() -> None:
+    """A card for each approach."""
+    st.subheader("Five ways to train it: choose one to begin", anchor=False)
+    for column, key in zip(st.columns(5, gap="small"), draft.CHOICES, strict=True):
+        with column:
+            _approach_card(key)
+
+
+def _approach_card(key: str) -> None:
+    info = describe(key)
+    with st.container(border=True, height="stretch"):
+        st.page_link(
+            "pages/train.py",
+            label=f"**{info.title}**",
+            icon=":material/play_circle:",
+            help="Train it",
+            query_params={"approach": key},
+            width="stretch",
+        )
+        st.markdown(info.summary)
+        st.caption(info.teaches)
+
+
+AFTERWARDS = (
+    (
+        "pages/explore.py",
+        "Explore",
+        ":material/bubble_chart:",
+        "A map of films as the model sees them: neighbours, axes, biases, and how they got there.",
+    ),
+    (
+        "pages/recommend.py",
+        "Recommend",
+        ":material/thumb_up:",
+        "Rate five films and watch your own recommendations change with each star, and why.",
+    ),
+    (
+        "pages/compare.py",
+        "Compare",
+        ":material/compare_arrows:",
+        "Runs side by side: five ways on one split, or a sweep of settings.",
+    ),
+)
+
+
+def afterwards() -> None:
+    """The pages for what comes after training."""
+    st.subheader("Then see what it learned, and use it", anchor=False)
+    for column, (path, label, icon, words) in zip(st.columns(3, gap="small"), AFTERWARDS, strict=True):
+        with column, st.container(border=True, height="stretch"):
+            st.page_link(path, label=f"**{label}**", icon=icon, width="stretch")
+            st.markdown(words)
