@@ -5,8 +5,27 @@ mse  = mean((prediction - rating)^2)      rmse = sqrt(mse)      mae = mean(|pred
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """How good the ten films are that a model puts first for each of ``n_users`` users; see ``docs/ranking.md``.
+
+    ``precision``, ``recall``, ``ndcg`` and ``hit_rate`` are means over users, from 0 to 1; ``coverage`` is the share of
+    films that anybody is recommended; ``mean_popularity`` the training ratings that a recommended film has on average.
+    """
+
+    precision: float
+    recall: float
+    ndcg: float
+    hit_rate: float
+    coverage: float
+    mean_popularity: float
+    n_users: int
 
 
 def mse(predictions: npt.ArrayLike, ratings: npt.ArrayLike) -> float:

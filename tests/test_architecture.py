@@ -15,10 +15,11 @@ FILES = sorted([ROOT / "app.py", *ROOT.glob("pages/*.py"), *ROOT.glob("cfcore/**
 # A module may import from the layers below its own, or from its own layer. Lowest first.
 LAYERS = [
     {"config", "metrics", "memory", "models", "ratings"},
-    {"training"},
+    {"training", "ranking"},
     {"approaches", "estimate"},
+    {"embeddings", "foldin", "recommend"},
     {"datasets", "database", "servers", "arrays", "outcome", "runs", "worker"},
-    {"jobs", "cluster", "charts", "illustrate", "export"},
+    {"jobs", "aside", "cluster", "charts", "illustrate", "export", "sweep"},
     {"ui", "__main__"},
     {"app", "pages"},
 ]
@@ -107,4 +108,4 @@ def test_a_page_process_never_loads_torch() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_stay_short(path: Path) -> None:
     lines = len(path.read_text().splitlines())
-    assert lines <= (120 if part(path) in ("app", "pages") else 310), f"{path.name} has {lines} lines"
+    assert lines <= (120 if part(path) in ("app", "pages") else 320), f"{path.name} has {lines} lines"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from cfcore.config import RunConfig
 from cfcore.memory import PeakMemory
 from cfcore.metrics import mae, mse, rmse
 from cfcore.models import Model
+from cfcore.ranking import rank_metrics
 from cfcore.ratings import Split
 from cfcore.training import (
     Approach,
@@ -44,6 +45,8 @@ __all__ = [
     "Setting",
     "baseline_predictions",
     "describe",
+    "factors_of",
+    "fit_baseline",
     "load",
     "make_config",
     "train",
@@ -85,7 +88,7 @@ def train(
     approach = load(config.approach)  # before the clock starts: importing fastai takes seconds, once
     watch = Stopwatch()
     with PeakMemory() as memory:
-        model = approach.train(split, config, recorder.on_epoch, recorder.on_batch)
+        model = approach.train(split, config, recorder.on_start, recorder.on_epoch, recorder.on_batch)
         fit_seconds = watch.lap()
     users, items, _ = split.part(split.valid)
     predictions = model.predict(users, items)
@@ -94,32 +97,31 @@ def train(
         status=status,
         message=message,
         history=tuple(recorder.history),
-        metrics=_measure(split, predictions, status),
+        metrics=_measure(split, model, predictions, status),
         fit_seconds=fit_seconds,
         peak_memory_mb=memory.mb,
         model=model,
-        user_factors=_trained_rows(model.user_factors, split.seen_users),
-        item_factors=_trained_rows(model.item_factors, split.seen_items),
-        user_bias=None if model.user_bias is None else _trained_rows(model.user_bias, split.seen_users),
-        item_bias=None if model.item_bias is None else _trained_rows(model.item_bias, split.seen_items),
+        **factors_of(model, split.seen_users, split.seen_items),
         valid_predictions=predictions,
-        snapshots=recorder.snapshots(),
+        snapshots=recorder.snapshots(model.item_factors),
     )
 
 
 def baseline_predictions(split: Split) -> dict[str, np.ndarray]:
     """What each baseline predicts for the validation rows, by its key."""
     users, items, _ = split.part(split.valid)
-    return {key: _fit_baseline(key, split).predict(users, items) for key in BASELINES}
+    return {key: fit_baseline(key, split).predict(users, items) for key in BASELINES}
 
 
-def _fit_baseline(key: str, split: Split) -> Model:
-    return load(key).train(split, make_config(key), lambda result: None, lambda loss: None)
+def fit_baseline(key: str, split: Split) -> Model:
+    """The model of a baseline, fitted to the training ratings; takes a moment and needs no torch."""
+    return load(key).train(split, make_config(key), *[lambda _: None] * 3)
 
 
-def _measure(split: Split, predictions: np.ndarray, status: str) -> Metrics:
-    truth = split.ratings.rating[split.valid]
-    baselines = baseline_predictions(split)
+def _measure(split: Split, model: Model, predictions: np.ndarray, status: str) -> Metrics:
+    users, items, truth = split.part(split.valid)
+    fitted = {key: fit_baseline(key, split) for key in BASELINES}
+    baselines = {key: baseline.predict(users, items) for key, baseline in fitted.items()}
     finite = status != "diverged" and bool(np.isfinite(predictions).all())
     return Metrics(
         valid_mse=mse(predictions, truth) if finite else None,
@@ -129,7 +131,19 @@ def _measure(split: Split, predictions: np.ndarray, status: str) -> Metrics:
         baseline_mean_mae=mae(baselines["global_mean"], truth),
         baseline_bias_rmse=rmse(baselines["bias"], truth),
         baseline_bias_mae=mae(baselines["bias"], truth),
+        ranking=rank_metrics(model, split) if finite else None,
+        baseline_bias_ranking=rank_metrics(fitted["bias"], split) if finite else None,
     )
+
+
+def factors_of(model: Model, seen_users: np.ndarray, seen_items: np.ndarray) -> dict[str, Any]:
+    """Copies of the model's ``user_factors``, ``item_factors``, ``user_bias`` and ``item_bias`` (``None`` without).
+
+    They hold NaN in the rows that ``seen_users`` (U,) and ``seen_items`` (M,) say no training rating has touched.
+    """
+    seen = {"user_factors": seen_users, "item_factors": seen_items, "user_bias": seen_users, "item_bias": seen_items}
+    found = {name: getattr(model, name) for name in seen}
+    return {name: None if values is None else _trained_rows(values, seen[name]) for name, values in found.items()}
 
 
 def _trained_rows(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
