@@ -1,4 +1,4 @@
-"""A finished run as files that other programs read."""
+"""What the command line leaves after a training: a JSON file, and a folder of tables and factors."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from cfcore.config import RunConfig, SplitConfig
+from cfcore.export.cells import safe
 from cfcore.ratings import Ratings, Split
 from cfcore.training import Trained
 
@@ -80,7 +81,7 @@ def _write_movies(path: Path, ratings: Ratings) -> None:
         writer = csv.writer(file)
         writer.writerow(["movie_id", "title", "year", "genres"])
         writer.writerows(
-            (item_id, title, int(year) or "", genres)
+            (item_id, safe(title), int(year) or "", safe(genres))
             for item_id, title, year, genres in zip(
                 items.item_id, items.title, items.year, items.genre_text(), strict=True
             )

@@ -1,0 +1,20 @@
+"""Text in the cells of a table that a spreadsheet may open.
+
+A spreadsheet takes a cell that begins with ``=``, ``+``, ``-`` or ``@`` for a formula, and a formula can call out. Such
+text gets an apostrophe in front, which spreadsheets hide. Source: OWASP, "CSV Injection".
+"""
+
+from __future__ import annotations
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def safe(text: object) -> str:
+    """``text`` as a cell that no spreadsheet takes for a formula."""
+    words = str(text)
+    return f"'{words}" if words.lstrip(" ").startswith(_FORMULA) else words
+
+
+def one_line(text: object) -> str:
+    """``text`` without tabs, line breaks and other control characters, for a file with a record on each line."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in str(text)).split())
