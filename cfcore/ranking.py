@@ -156,7 +156,7 @@ def _item_side(model: Model, item_idx: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(model.item_factors[item_idx].T)  # (k, m)
     # W [x ; y] = W_x x + W_y y: both halves are needed once a user and once an item, not once a pair
     width = model.user_inputs.shape[1]
-    return np.float32(model.item_inputs[item_idx] @ model.weights[0][width:] + model.biases[0])  # (m, h)
+    return (model.item_inputs[item_idx] @ model.weights[0][width:] + model.biases[0]).astype(np.float32)  # (m, h)
 
 
 def _scores(model: Model, block: np.ndarray, item_idx: np.ndarray, items: np.ndarray) -> np.ndarray:
@@ -165,7 +165,7 @@ def _scores(model: Model, block: np.ndarray, item_idx: np.ndarray, items: np.nda
         if model.item_bias is not None:
             scores = scores + model.item_bias[item_idx]
         return scores  # the offset and the user's bias move a whole row, and so no film past another
-    users = np.float32(model.user_inputs[block] @ model.weights[0][: model.user_inputs.shape[1]])
+    users = (model.user_inputs[block] @ model.weights[0][: model.user_inputs.shape[1]]).astype(np.float32)
     x = (users[:, None, :] + items[None, :, :]).reshape(-1, items.shape[1])  # (u m, h): one product for all pairs
     for weight, bias in zip(model.weights[1:], model.biases[1:], strict=True):
         x = np.maximum(x, 0) @ weight + bias
