@@ -1,4 +1,4 @@
-"""The same engine without a browser: ``python -m cfcore approaches | datasets | train``.
+"""The same engine without a browser: ``python -m cfcore approaches | datasets | train | export``.
 
 Exit status: 0 done, 1 the run diverged or failed, 2 bad arguments or input; each with one clear line on stderr.
 """
@@ -20,6 +20,7 @@ from cfcore import approaches, datasets
 from cfcore.approaches import APPROACHES, BASELINES
 from cfcore.config import LOOKUPS, SPLIT_KINDS, RunConfig, SplitConfig
 from cfcore.export import to_json, write_folder
+from cfcore.export.command import add_export
 from cfcore.ratings import Ratings, Split, make_split
 from cfcore.training import EpochResult, Trained
 
@@ -53,7 +54,7 @@ class _Parser(argparse.ArgumentParser):
 def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
     top = _Parser(prog="python -m cfcore", description="Train collaborative filtering without a browser.")
-    commands = top.add_subparsers(required=True, metavar="approaches | datasets | train")
+    commands = top.add_subparsers(required=True, metavar="approaches | datasets | train | export")
     for name, run, text in (
         ("approaches", _approaches, "the approaches, their settings and the article's values"),
         ("datasets", _datasets, "the data sets, and whether they are on disk"),
@@ -83,6 +84,7 @@ def parser() -> argparse.ArgumentParser:
         "--out", type=Path, metavar="FOLDER", help="write predictions.csv, movies.csv, movie_factors.npy and run.json"
     )
     train.set_defaults(run=_train)
+    add_export(commands)
     return top
 
 

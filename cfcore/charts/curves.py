@@ -21,10 +21,11 @@ Error = Literal["mse", "rmse"]
 Across = Literal["epoch", "seconds"]
 
 LOSS_HEIGHT = 380  # pixels; pages reserve the same before any data arrives
-_AXES_HEIGHT = 62  # title, tick labels and axis title: what the plot itself does not get
-_LABEL_HEIGHT = 15
-_QUIET = "#76828D"  # legible on the light and on the dark background
-_AXIS_TITLE = {"mse": "Loss (MSE), lower is better", "rmse": "Error in stars (RMSE), lower is better"}
+AXES_HEIGHT = 62  # title, tick labels and axis title: what the plot itself does not get
+LABEL_HEIGHT = 15
+QUIET = "#76828D"  # legible on the light and on the dark background
+NAMES: dict[str, Any] = {"align": "left", "dx": 8, "baseline": "middle", "fontSize": 12, "clip": False}
+AXIS_TITLE = {"mse": "Loss (MSE), lower is better", "rmse": "Error in stars (RMSE), lower is better"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,10 +89,10 @@ def loss_alt(histories: Mapping[str, History], baselines: Mapping[str, float | N
     for name, history in histories.items():
         if history:
             last = history[-1]
-            train, valid = _as_error(last.train_loss, error), _as_error(last.valid_loss, error)
+            train, valid = as_error(last.train_loss, error), as_error(last.valid_loss, error)
             parts.append(f"{name} after {len(history)} epochs: train {train:.3f}, valid {valid:.3f}.")
     parts += [
-        f"Baseline {name}: {_as_error(value, error):.3f}." for name, value in baselines.items() if value is not None
+        f"Baseline {name}: {as_error(value, error):.3f}." for name, value in baselines.items() if value is not None
     ]
     return f"Line chart of {error.upper()} by epoch. " + (" ".join(parts) or "Nothing has been trained yet.")
 
@@ -108,7 +109,7 @@ def _compute(
     """The axes' limits, and the data of every layer by name."""
     points = _points(histories, error, x)
     known = {
-        name: _as_error(value, error) for name, value in baselines.items() if value is not None and math.isfinite(value)
+        name: as_error(value, error) for name, value in baselines.items() if value is not None and math.isfinite(value)
     }
     x_limits = _x_limits(histories, x, n_epochs)
     y_limits = limits([*points["value"], *known.values()], log=log)
@@ -125,7 +126,7 @@ def _compute(
     room = pd.DataFrame({"x": [x_limits[1]], "place": [y_limits[0]], "text": [_widest(histories, known)]})
     return frame, {
         "points": points,
-        "rules": _rules(known, *x_limits),
+        "rules": rules_table(known, *x_limits),
         "ends": _line_ends(points, known, frame),
         "room": room,
     }
@@ -146,13 +147,7 @@ def _draw(frame: _Frame) -> Picture:
         scale=alt.Scale(domain=list(frame.x_limits), nice=False, zero=False),
         axis=alt.Axis(grid=False, tickCount=10, **whole),
     )
-    ticks: dict[str, Any] = {"values": log_ticks(*frame.y_limits)} if log else {"tickCount": 5}
-    y_axis = alt.Y(
-        "value:Q",
-        title=None,
-        scale=alt.Scale(type="log" if log else "linear", domain=list(frame.y_limits), nice=False, zero=False),
-        axis=alt.Axis(format="~g" if frame.y_limits[1] < 1e5 else ".3~g", **ticks),
-    )
+    y_axis = value_axis(frame.y_limits, log=log)
     # No range: the theme's categories, which change with light and dark.
     colour = alt.Color("run:N", legend=None, scale=alt.Scale(domain=list(frame.runs)))
     value = alt.Tooltip("value:Q", title=error.upper(), format=".3f")
@@ -168,9 +163,37 @@ def _draw(frame: _Frame) -> Picture:
     valid = base.transform_filter("datum.part == 'valid'").mark_line(strokeWidth=2, strokeDash=[6, 4])
     dots = base.transform_filter("datum.dot").mark_point(filled=True, size=34, opacity=1)
     hover = base.mark_point(size=180, opacity=0).encode(tooltip=tooltip)
-    rules = (
+    rules = baseline_lines(error)
+    at: dict[str, Any] = {"x": "x:Q", "y": "place:Q", "text": "text:N"}
+    ends = alt.Chart(alt.NamedData("ends")).encode(**at)
+    quiet_names = ends.transform_filter("datum.run == ''").mark_text(**NAMES, color=QUIET)
+    run_names = ends.transform_filter("datum.run != ''").mark_text(**NAMES, fontWeight=600).encode(color=colour)
+    room = alt.Chart(alt.NamedData("room")).mark_text(**NAMES, opacity=0).encode(**at)
+    layers = alt.layer(rules, train, valid, dots, hover, quiet_names, run_names, room)
+    return layers.properties(height=frame.height, title=value_title(error))
+
+
+def value_axis(y_limits: tuple[float, float], *, log: bool) -> alt.Y:
+    """The axis of the losses."""
+    ticks: dict[str, Any] = {"values": log_ticks(*y_limits)} if log else {"tickCount": 5}
+    return alt.Y(
+        "value:Q",
+        title=None,
+        scale=alt.Scale(type="log" if log else "linear", domain=list(y_limits), nice=False, zero=False),
+        axis=alt.Axis(format="~g" if y_limits[1] < 1e5 else ".3~g", **ticks),
+    )
+
+
+def value_title(error: Error) -> alt.Title:
+    """What stands over the plot instead of along its axis, where it would be read sideways."""
+    return alt.Title(AXIS_TITLE[error], anchor="start", fontSize=13, fontWeight="normal", offset=10)
+
+
+def baseline_lines(error: Error) -> alt.Chart:
+    """The baselines of the data set ``rules``, thin and dotted."""
+    return (
         alt.Chart(alt.NamedData("rules"))
-        .mark_line(strokeWidth=1.25, strokeDash=[1, 3], color=_QUIET)
+        .mark_line(strokeWidth=1.25, strokeDash=[1, 3], color=QUIET)
         .encode(
             x="x:Q",
             y="value:Q",
@@ -181,18 +204,10 @@ def _draw(frame: _Frame) -> Picture:
             ],
         )
     )
-    names: dict[str, Any] = {"align": "left", "dx": 8, "baseline": "middle", "fontSize": 12, "clip": False}
-    at: dict[str, Any] = {"x": "x:Q", "y": "place:Q", "text": "text:N"}
-    ends = alt.Chart(alt.NamedData("ends")).encode(**at)
-    quiet_names = ends.transform_filter("datum.run == ''").mark_text(**names, color=_QUIET)
-    run_names = ends.transform_filter("datum.run != ''").mark_text(**names, fontWeight=600).encode(color=colour)
-    room = alt.Chart(alt.NamedData("room")).mark_text(**names, opacity=0).encode(**at)
-    title = alt.Title(_AXIS_TITLE[error], anchor="start", fontSize=13, fontWeight="normal", offset=10)
-    layers = alt.layer(rules, train, valid, dots, hover, quiet_names, run_names, room)
-    return layers.properties(height=frame.height, title=title)
 
 
-def _as_error(mse: float, error: Error) -> float:
+def as_error(mse: float, error: Error) -> float:
+    """A loss as it is, or its root."""
     return math.sqrt(mse) if error == "rmse" and mse >= 0 else mse
 
 
@@ -207,7 +222,7 @@ def _points(histories: Mapping[str, History], error: Error, x: str) -> pd.DataFr
                 if math.isfinite(loss) and loss > 0:
                     dot = (part == "valid" or len(history) == 1) and (k % stride == 0 or k == len(history) - 1)
                     at = result.epoch if x == "epoch" else float(seconds)
-                    rows.append((run, part, result.epoch, float(seconds), at, _as_error(loss, error), dot))
+                    rows.append((run, part, result.epoch, float(seconds), at, as_error(loss, error), dot))
     points = pd.DataFrame(rows, columns=["run", "part", "epoch", "seconds", "x", "value", "dot"])
     return points.astype({"x": float, "value": float, "epoch": float, "seconds": float, "dot": bool})
 
@@ -224,7 +239,8 @@ def _x_limits(histories: Mapping[str, History], x: str, n_epochs: int | None) ->
     return 0, round_up(max(totals)) if max(totals) > 0 else 1
 
 
-def _rules(known: Mapping[str, float], x_low: float, x_high: float) -> pd.DataFrame:
+def rules_table(known: Mapping[str, float], x_low: float, x_high: float) -> pd.DataFrame:
+    """The data set ``rules``: each baseline from one end of the x axis to the other."""
     rows = [(name, x, value) for name, value in known.items() for x in (x_low, x_high)]
     return pd.DataFrame(rows, columns=["name", "x", "value"]).astype({"x": float, "value": float})
 
@@ -233,14 +249,14 @@ def _line_ends(points: pd.DataFrame, known: Mapping[str, float], frame: _Frame) 
     """The name of every line: at its end, moved up or down just enough not to touch its neighbours."""
     several = len(set(points["run"])) > 1
     x_high, (low, high), log = frame.x_limits[1], frame.y_limits, frame.log
-    plot_height = max(frame.height - _AXES_HEIGHT, 1)
+    plot_height = max(frame.height - AXES_HEIGHT, 1)
     rows = [("", x_high, value, f"{name} {short(value)}") for name, value in known.items()]
     for run, part, x, value in (
         points.groupby(["run", "part"], sort=False).tail(1)[["run", "part", "x", "value"]].values
     ):
         rows.append((run, x, value, f"{f'{run}, ' if several else ''}{part} {short(value)}"))
     places = [min(max(to_unit(value, low, high, log=log), 0.0), 1.0) for _, _, value, _ in rows]
-    apart = spread(places, _LABEL_HEIGHT / plot_height)
+    apart = spread(places, LABEL_HEIGHT / plot_height)
     values = [from_unit(place, low, high, log=log) for place in apart]
     table = pd.DataFrame([(run, x, text) for run, x, _, text in rows], columns=["run", "x", "text"])
     return table.assign(place=pd.Series(values, dtype=float)).astype({"x": float})
