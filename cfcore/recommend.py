@@ -88,11 +88,12 @@ def top_n(model: Model, user_idx: int, candidates: np.ndarray, n: int = 10) -> F
     return Films(item_idx=best, prediction=model.predict(np.full(len(best), user_idx), best))
 
 
-def unseen(split: Split, known: np.ndarray, least: int = 1) -> np.ndarray:
-    """The films that can be recommended (m,): with at least ``least`` training ratings, and not among ``known``."""
-    ratings = split.ratings
-    counts = np.bincount(ratings.item_idx[split.train], minlength=ratings.n_items)
-    possible = counts >= max(least, 1)
+def unseen(n_ratings: np.ndarray, known: np.ndarray, least: int = 1) -> np.ndarray:
+    """The films that can be recommended (m,): not among ``known`` (l,), and with enough training ratings.
+
+    ``n_ratings`` (M,) counts those of each film; ``least`` are enough, and never less than 1.
+    """
+    possible = n_ratings >= max(least, 1)
     possible[known] = False
     return np.flatnonzero(possible)
 
@@ -128,9 +129,10 @@ def bias_for(bias: DotModel, item_idx: np.ndarray, rating: np.ndarray, item: int
 
     Their bias is the damped mean that the baseline gives everybody: how much more they give than others.
     """
-    assert bias.item_bias is not None
-    more = float((rating - bias.offset - bias.item_bias[item_idx]).sum()) / (USER_DAMPING + len(rating))
-    return float(bias.offset + bias.item_bias[item]) + more
+    nobody = np.zeros(len(bias.item_factors))
+    known = bias.offset + (nobody if bias.item_bias is None else bias.item_bias)  # (M,): for a user of no bias
+    more = float((rating - known[item_idx]).sum()) / (USER_DAMPING + len(rating))
+    return float(known[item]) + more
 
 
 def nearest_liked(
@@ -142,13 +144,17 @@ def nearest_liked(
     is like none. A film is not like itself: where it is among ``liked``, it gives way to the next. Where nothing is
     left, the cosine is NaN.
     """
-    vectors = item_factors.astype(np.float64)
-    length = np.sqrt(np.square(vectors).sum(axis=1, keepdims=True))
-    unit = vectors / np.where(length > 0, length, np.nan)  # no direction, no likeness
-    cosine = unit[item_idx] @ unit[liked].T  # (f, l)
+    cosine = _unit(item_factors[item_idx]) @ _unit(item_factors[liked]).T  # (f, l)
     cosine[item_idx[:, None] == liked[None, :]] = np.nan
     order = np.argsort(np.where(np.isnan(cosine), np.inf, -cosine), axis=1, kind="stable")[:, :n]
     return liked[order], np.take_along_axis(cosine, order, axis=1)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    """The rows at length 1, in float64; NaN where one has no direction, or is not finite."""
+    rows = np.where(np.isfinite(vectors), vectors, np.nan).astype(np.float64)
+    length = np.sqrt(np.square(rows).sum(axis=1, keepdims=True))
+    return rows / np.where(length > 0, length, np.nan)
 
 
 def liked_by(item_idx: np.ndarray, rating: np.ndarray, scale: tuple[float, float], most: int = 200) -> np.ndarray:

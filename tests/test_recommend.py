@@ -14,11 +14,15 @@ from cfcore.recommend import favourite_genres, liked_by, nearest_liked, rated_by
 from tests.test_ranking import random_model, random_net
 
 
+def counts_of(split: Split) -> np.ndarray:
+    return np.bincount(split.ratings.item_idx[split.train], minlength=split.ratings.n_items)
+
+
 @pytest.mark.parametrize("make", [random_model, random_net])
 def test_the_best_unseen_films_by_a_full_sort(make, sample_split: Split) -> None:
     model, ratings, user = make(sample_split), sample_split.ratings, 11
     known = ratings.item_idx[ratings.user_idx == user]
-    films = top_n(model, user, unseen(sample_split, known), n=12)
+    films = top_n(model, user, unseen(counts_of(sample_split), known), n=12)
     every = np.arange(ratings.n_items)
     predictions = model.predict(np.full(len(every), user), every)
     predictions[known] = -np.inf
@@ -28,9 +32,9 @@ def test_the_best_unseen_films_by_a_full_sort(make, sample_split: Split) -> None
 
 
 def test_only_films_with_enough_training_ratings_are_recommended(sample_split: Split) -> None:
-    counts = np.bincount(sample_split.ratings.item_idx[sample_split.train], minlength=sample_split.ratings.n_items)
-    np.testing.assert_array_equal(unseen(sample_split, np.zeros(0, int), 40), np.flatnonzero(counts >= 40))
-    assert len(unseen(sample_split, np.zeros(0, int), 0)) == int(sample_split.seen_items.sum())
+    counts = counts_of(sample_split)
+    np.testing.assert_array_equal(unseen(counts, np.zeros(0, int), 40), np.flatnonzero(counts >= 40))
+    assert len(unseen(counts, np.zeros(0, int), 0)) == int(sample_split.seen_items.sum())
 
 
 def test_fewer_films_than_asked_for_are_no_error(sample_split: Split) -> None:
@@ -126,7 +130,7 @@ def test_the_taste_of_simulated_users_shows_in_their_genres(sample: Ratings) -> 
 
 
 def test_films_to_begin_with_are_well_known(sample_split: Split) -> None:
-    counts = np.bincount(sample_split.ratings.item_idx[sample_split.train], minlength=sample_split.ratings.n_items)
+    counts = counts_of(sample_split)
     found = well_known(sample_split, 20)
     assert len(set(found)) == 20
     assert counts[found].min() > np.median(counts)

@@ -24,7 +24,7 @@ from cfcore.approaches.registry import (
 from cfcore.config import RunConfig
 from cfcore.memory import PeakMemory
 from cfcore.metrics import mae, mse, rmse
-from cfcore.models import Model
+from cfcore.models import DotModel, Model
 from cfcore.ranking import rank_metrics
 from cfcore.ratings import Split
 from cfcore.training import (
@@ -113,9 +113,9 @@ def baseline_predictions(split: Split) -> dict[str, np.ndarray]:
     return {key: fit_baseline(key, split).predict(users, items) for key in BASELINES}
 
 
-def fit_baseline(key: str, split: Split) -> Model:
+def fit_baseline(key: str, split: Split) -> DotModel:
     """The model of a baseline, fitted to the training ratings; takes a moment and needs no torch."""
-    return load(key).train(split, make_config(key), *[lambda _: None] * 3)
+    return cast(DotModel, load(key).train(split, make_config(key), *[lambda _: None] * 3))
 
 
 def _measure(split: Split, model: Model, predictions: np.ndarray, status: str) -> Metrics:

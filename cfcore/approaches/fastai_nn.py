@@ -54,7 +54,7 @@ def fold_batchnorm(layers: nn.Module) -> tuple[tuple[np.ndarray, ...], tuple[np.
     When it only predicts, a batch norm is x * scale + shift, and W (x * scale + shift) + b is again linear in x.
     """
     weights, biases = [], []
-    scale: np.ndarray | float = 1.0
+    scale: np.ndarray = np.ones(1, np.float32)
     shift: np.ndarray | None = None
     for layer in layers.modules():
         if isinstance(layer, nn.Linear):
