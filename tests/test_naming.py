@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import pearsonr as scipy_pearsonr
 
-from cfcore.embeddings import Facts, Space, bias_table, describe_axis, film_facts, fit_pca
+from cfcore.embeddings import Facts, Space, bias_table, describe_axes, describe_axis, film_facts, fit_pca
 from cfcore.embeddings.axes import correlation
 from cfcore.embeddings.bias import REASONS
 from cfcore.ratings import Ratings, Split
@@ -144,6 +144,18 @@ def test_an_axis_can_be_described_among_some_movies() -> None:
     assert len(few.low) == len(few.high) == 4
     assert not set(few.low) & set(few.high)
     assert describe_axis(scores, facts, among=np.arange(50)).follows[0] == ("mean rating", pytest.approx(1))
+
+
+def test_many_axes_at_once_are_each_of_them_alone() -> None:
+    facts, some = made_facts(), np.arange(5, 300, 2)
+    scores = np.random.default_rng(5).normal(size=(400, 3)) + facts.mean_rating[:, None] * [0, 0.4, -2]
+    together = describe_axes(scores, facts, ["PC1", "PC2", "PC3"], among=some)
+    assert [axis.words.split()[0] for axis in together] == ["PC1", "PC2", "PC3"]
+    for axis, column in zip(together, scores.T, strict=True):
+        alone = describe_axis(column, facts, axis.words.split()[0], among=some)
+        assert axis.words == alone.words
+        assert dict(axis.correlations) == pytest.approx(dict(alone.correlations))
+        assert np.array_equal((axis.low, axis.high), (alone.low, alone.high))
 
 
 def test_an_axis_on_which_all_movies_stand_together_follows_nothing() -> None:

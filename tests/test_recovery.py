@@ -77,6 +77,13 @@ def test_half_a_truth_is_half_found() -> None:
     assert (np.abs(found.canonical[2:]) < 0.3).all()
 
 
+def test_a_space_narrower_than_the_truth_has_as_many_canonical_correlations_as_columns() -> None:
+    Y = tastes()
+    found = recovery(Y[:, :2] @ np.array([[1.0, 2.0], [-1.0, 1.0]]), Y)
+    assert found.r2.shape == (4,)
+    assert found.canonical == pytest.approx([1, 1], abs=1e-3)
+
+
 def test_turning_and_stretching_the_space_changes_nothing() -> None:
     Y = tastes()
     X = turned(Y, 20, noise=2.0)

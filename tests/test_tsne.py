@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import platform
 import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 from sklearn.manifold import trustworthiness
 
 from cfcore.embeddings import fit_pca, tsne
+
+pytestmark = pytest.mark.skipif(
+    platform.machine() == "aarch64" and find_spec("openTSNE") is None,
+    reason="openTSNE has no ready-made package for Linux on ARM",
+)
 
 
 def groups(each: int = 25, k: int = 20) -> tuple[np.ndarray, np.ndarray]:

@@ -1,8 +1,8 @@
 """Names for directions: what is known of the movies that goes along with where they stand on an axis.
 
 The model was told no genre, no year and no fame; an axis that follows one of them has found it in the ratings. The
-measure is Pearson's correlation r over the movies; for popularity it takes log10 of the training ratings,
-because counts of ratings have a long tail, and for a genre 1 where a movie has it and 0 where not.
+measure is Pearson's correlation r over the movies. For popularity it takes log10 of the training ratings, because
+counts of ratings have a long tail; for a genre, 1 where a movie has it and 0 where not.
 
 With some twenty things to compare with, the strongest correlation of a meaningless axis is not 0. So an axis is only
 said to follow what is both strong (|r| of at least 0.3) and beyond what the best of T meaningless comparisons reaches
@@ -13,7 +13,7 @@ Bonferroni's correction).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -44,20 +44,44 @@ class Axis:
     words: str
 
 
-def describe_axis(scores: np.ndarray, facts: Facts, name: str = "PC1", among: npt.ArrayLike | None = None) -> Axis:
-    """Say what the axis ``scores`` (m,) follows, and which movies stand at its ends.
+def describe_axes(
+    scores: np.ndarray, facts: Facts, names: Sequence[str], among: npt.ArrayLike | None = None
+) -> tuple[Axis, ...]:
+    """Say what each column of ``scores`` (m, c) follows, and which movies stand at its ends; ``names`` (c,) call them.
 
     ``among`` (n,) rows are the movies to look at, for example those that a map shows; all where it is left out. The
     vectors of little-rated movies are mostly noise, so an axis is clearer among the better known. Fewer than ten
     movies share themselves between the ends.
     """
     rows = np.arange(len(scores)) if among is None else np.unique(np.asarray(among, dtype=np.int64))
-    scores = np.asarray(scores, dtype=np.float64)[rows]
-    found = [(what, correlation(scores, values)) for what, values in _known(facts, rows).items()]
-    ranked = sorted(((what, r) for what, r in found if r is not None), key=lambda pair: -abs(pair[1]))
-    chance = _chance(len(rows), len(ranked))
+    columns = np.ascontiguousarray(np.asarray(scores, dtype=np.float64)[rows].T)  # (c, n)
+    known = _known(facts, rows)
+    table = _correlations(columns, list(known.values()))  # (c, T)
+    order = rows[np.argsort(columns, axis=1, kind="stable")]  # (c, n)
+    return tuple(
+        _describe(name, dict(zip(known, found, strict=True)), outwards)
+        for name, found, outwards in zip(names, table, order, strict=True)
+    )
+
+
+def describe_axis(scores: np.ndarray, facts: Facts, name: str = "PC1", among: npt.ArrayLike | None = None) -> Axis:
+    """Say what one axis ``scores`` (m,) follows; see :func:`describe_axes`."""
+    return describe_axes(np.asarray(scores)[:, None], facts, [name], among)[0]
+
+
+def correlation(x: np.ndarray, y: np.ndarray) -> float | None:
+    """Pearson's r of ``x`` (m,) and ``y`` (m,) where both are known, ``None`` where either does not vary."""
+    both = np.isfinite(x) & np.isfinite(y)
+    r = float(_correlations(x[None, both], [y[both]])[0, 0])
+    return None if math.isnan(r) else r
+
+
+def _describe(name: str, found: Mapping[str, float], order: np.ndarray) -> Axis:
+    """The axis whose correlations are ``found`` and on which the movies stand in this ``order`` (n,)."""
+    usable = [(what, float(r)) for what, r in found.items() if not math.isnan(r)]
+    ranked = sorted(usable, key=lambda pair: -abs(pair[1]))
+    chance = _chance(len(order), len(ranked))
     follows = tuple(pair for pair in ranked if abs(pair[1]) >= max(STRONG, chance))[:2]
-    order = rows[np.argsort(scores, kind="stable")]
     n = min(_ENDS, len(order) // 2)
     return Axis(
         low=order[:n],
@@ -83,17 +107,26 @@ def _known(facts: Facts, rows: np.ndarray) -> dict[str, np.ndarray]:
     return known
 
 
-def correlation(x: np.ndarray, y: np.ndarray) -> float | None:
-    """Pearson's r of ``x`` (m,) and ``y`` (m,) where both are known, ``None`` where either does not vary."""
-    both = np.isfinite(x) & np.isfinite(y)
-    if both.sum() < 3:
-        return None
-    a, b = x[both] - x[both].mean(), y[both] - y[both].mean()
-    size = math.sqrt(float(a @ a) * float(b @ b))
-    # what is left of a constant after its mean is taken off is rounding, not variation
-    if size <= 1e-12 * math.sqrt(float(x[both] @ x[both]) * float(y[both] @ y[both])):
-        return None
-    return float(np.clip(a @ b / size, -1, 1))
+def _correlations(scores: np.ndarray, known: Sequence[np.ndarray]) -> np.ndarray:
+    """Pearson's r (c, T) of every row of ``scores`` (c, n) with every one of ``known`` (n,), NaN where undefined."""
+    table = np.full((len(scores), len(known)), np.nan)
+    whole = _standardised(scores)
+    for at, values in enumerate(known):
+        there = np.isfinite(values)
+        if there.sum() >= 3:
+            some = whole if there.all() else _standardised(scores[:, there])
+            table[:, at] = np.clip(some @ _standardised(values[None, there])[0], -1, 1)
+    return table
+
+
+def _standardised(rows: np.ndarray) -> np.ndarray:
+    """The rows (c, n) less their means, of length 1; NaN where a row does not vary by more than rounding."""
+    if rows.shape[1] == 0:
+        return rows
+    centred = rows - rows.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(centred, axis=1, keepdims=True)
+    varies = length > 1e-12 * np.linalg.norm(rows, axis=1, keepdims=True)
+    return centred / np.where(varies, length, np.nan)
 
 
 def _chance(n_movies: int, n_compared: int) -> float:

@@ -1,7 +1,10 @@
 """Which movies are most alike, measured in the full space: a picture of two axes drops most of what sets them apart.
 
-cosine similarity    q_i.q_j / (|q_i| |q_j|)     the same direction, whatever the length; 1 is most alike
-Euclidean distance   |q_i - q_j|                 0 is most alike
+    cosine similarity    q_i.q_j / (|q_i| |q_j|)     the same direction, whatever the length; 1 is most alike
+    Euclidean distance   |q_i - q_j|                 0 is most alike
+
+The cosine is taken of the vectors as they are, from 0 and not from their mean: 0 is the point that a dot product knows,
+where nobody's taste makes a difference.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
     C = (X - mean)^T (X - mean) = V L V^T        scores = (X - mean) V        share_j = l_j / sum(l)
 
 All components are computed at once, so that a change of axes only picks other columns. The eigenvectors of C (k, k) in
-float64 agree with scikit-learn's PCA of the same matrix, up to sign, without its import of seconds: a component and its
-mirror image explain the same. Here the loading of largest size is made positive, so that a map does not flip when it
-is drawn again. Source: Jolliffe, Principal Component Analysis (2002).
+float64 agree with scikit-learn's PCA of the same matrix, up to sign, without its import of a second. A component and
+its mirror image explain the same; here the loading of largest size is made positive, so that a map does not flip when
+it is drawn again. Source: Jolliffe, Principal Component Analysis (2002).
 """
 
 from __future__ import annotations

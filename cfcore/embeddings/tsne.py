@@ -13,7 +13,7 @@ Distances are taken between vectors of length 1, so that near means alike by cos
 raw vectors, little-rated movies, whose vectors are short, would all be near each other.
 
 openTSNE rather than scikit-learn because it can be watched and ended while it runs. One thread: the other cores train.
-Sources: van der Maaten and Hinton (2008); Kobak and Berens, The art of using t-SNE (2019); Policar et al. (2024).
+Sources: van der Maaten and Hinton (2008); Kobak and Berens, The art of using t-SNE (2019); Poličar et al. (2024).
 """
 
 from __future__ import annotations
