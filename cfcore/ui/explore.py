@@ -1,0 +1,44 @@
+"""Explore: one run, seen as a map, by its axes, its biases, its way through the epochs, and against the truth."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from cfcore.ui import explore_film as film
+from cfcore.ui.explore_bias import bias_tab
+from cfcore.ui.explore_ends import components_table
+from cfcore.ui.explore_flight import flight_tab
+from cfcore.ui.explore_map import map_tab
+from cfcore.ui.explore_space import learned
+from cfcore.ui.explore_truth import truth_tab
+from cfcore.ui.runs import Chosen
+from cfcore.ui.words import sentence
+
+MAP, AXES, BIAS, FLIGHT, TRUTH = "Map", "Axes", "Bias", "Trajectories", "True tastes"
+
+
+def explore(chosen: Chosen) -> None:
+    """The tabs; only the open one is computed."""
+    try:
+        space = learned(chosen)
+    except ValueError as problem:
+        st.warning(sentence(str(problem)), icon=":material/blur_off:")
+        return
+    film.read_address(space)
+    names = [MAP, AXES, BIAS, FLIGHT] + [TRUTH] * bool(chosen.ratings.truth)
+    tabs = dict(zip(names, st.tabs(names, key="explore-tab", on_change="rerun"), strict=True))
+    with tabs[MAP]:
+        if tabs[MAP].open:
+            map_tab(chosen)
+    with tabs[AXES]:
+        if tabs[AXES].open:
+            components_table(space)
+    with tabs[FLIGHT]:
+        if tabs[FLIGHT].open:
+            flight_tab(chosen, space)
+    with tabs[BIAS]:
+        if tabs[BIAS].open:
+            bias_tab(space)
+    if TRUTH in tabs and tabs[TRUTH].open:
+        with tabs[TRUTH]:
+            truth_tab(chosen, space)

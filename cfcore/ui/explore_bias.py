@@ -1,0 +1,166 @@
+"""The Bias tab: the films a model likes most and least, and where its bias and the plain mean disagree, and why."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from cfcore.charts.bias import APART, DISLIKED, LIKED, OTHER, Biases, bias_alt, bias_spec
+from cfcore.embeddings import BiasTable, bias_table
+from cfcore.embeddings.axes import correlation
+from cfcore.ui.explore_space import Learned
+from cfcore.ui.frame import guard
+from cfcore.ui.words import sentence
+
+LEAST = (1, 5, 10, 20, 50, 100)
+ROW = 35
+
+
+def bias_tab(learned: Learned) -> None:
+    """Two scatters and three tables; one fragment, as its only control changes nothing else."""
+    st.fragment(_draw)(learned)
+
+
+def _draw(learned: Learned) -> None:
+    with guard():
+        if learned.facts.bias is None:
+            st.info(
+                "This model has no number of its own for how well a film is liked; it has to hide that in its factors. "
+                "fastai's dot product learns one: train it and come back.",
+                icon=":material/balance:",
+            )
+            return
+        st.markdown(
+            "A film's bias is what it adds to a prediction for everybody. Unlike the plain mean, it accounts for who "
+            "gave the ratings, and it has to be earned: it starts at 0 and moves with every rating."
+        )
+        offered = [n for n in LEAST if n <= learned.facts.n_ratings.max()]
+        least = st.select_slider(
+            "Only films with at least so many training ratings",
+            offered,
+            value=min(20, offered[-1]),
+            key="bias-least",
+            persist_state="session",
+        )
+        try:
+            table = bias_table(learned.facts, at_least=int(least))
+        except ValueError as problem:
+            st.info(sentence(str(problem)), icon=":material/balance:")
+            return
+        _scatters(learned, table)
+        left, right = st.columns(2, gap="medium")
+        with left:
+            st.markdown("**Most liked, by bias**")
+            _ranked(learned, table, table.liked, "highest")
+        with right:
+            st.markdown("**Least liked, by bias**")
+            _ranked(learned, table, table.disliked, "lowest")
+        st.markdown("**Where bias and mean disagree most, and why**")
+        _apart(learned, table)
+
+
+def _scatters(learned: Learned, table: BiasTable) -> None:
+    facts = learned.facts
+    group = np.full(len(learned), OTHER, dtype=object)
+    for name, rows in ((APART, table.apart), (DISLIKED, table.disliked), (LIKED, table.liked)):
+        group[rows] = name
+    films = Biases(
+        title=learned.short, bias=np.asarray(facts.bias), n_ratings=facts.n_ratings, mean=facts.mean_rating, group=group
+    )
+    left, right = st.columns(2, gap="medium")
+    r = correlation(films.bias, np.log10(np.maximum(facts.n_ratings, 1)))
+    with left:
+        st.vega_lite_chart(
+            spec=bias_spec(films, "n_ratings"),
+            width="stretch",
+            key="bias-popularity",
+            alt=bias_alt(films, "n_ratings", r),
+        )
+    mean_r = correlation(films.bias, films.mean)
+    with right:
+        st.vega_lite_chart(
+            spec=bias_spec(films, "mean", _same(table, films)),
+            width="stretch",
+            key="bias-mean",
+            alt=bias_alt(films, "mean", mean_r),
+        )
+    said = [
+        f"with popularity r = {r:.2f}" if r is not None else "",
+        f"with the mean r = {mean_r:.2f}" if mean_r else "",
+    ]
+    st.caption(
+        f"Bias goes along {', '.join(each for each in said if each)}. On the dashed line the bias says the same as the "
+        "mean; films with few ratings lie nearer to bias 0 than it."
+    )
+
+
+def _same(table: BiasTable, films: Biases) -> list[tuple[float, float]]:
+    """Two points of the line on which a bias, put on the scale of stars, equals the mean rating."""
+    low, high = int(films.bias.argmin()), int(films.bias.argmax())
+    if table.stars[low] == table.stars[high]:
+        return []
+    slope = (films.bias[high] - films.bias[low]) / (table.stars[high] - table.stars[low])
+    ends = np.clip([films.mean.min(), films.mean.max()], table.stars[low], table.stars[high])
+    return [(float(stars), float(films.bias[low] + slope * (stars - table.stars[low]))) for stars in ends]
+
+
+def _ranked(learned: Learned, table: BiasTable, rows: np.ndarray, which: str) -> None:
+    facts = learned.facts
+    assert facts.bias is not None
+    n = len(learned)
+    st.dataframe(
+        {
+            "Film": learned.title[rows],
+            "Bias": facts.bias[rows],
+            "Mean": facts.mean_rating[rows],
+            "Rank by mean": table.mean_rank[rows],
+            "Ratings": facts.n_ratings[rows],
+        },
+        hide_index=True,
+        height=ROW * (len(rows) + 1) + 3,
+        row_height=ROW,
+        column_config={
+            "Film": st.column_config.TextColumn(width="medium"),
+            "Bias": st.column_config.NumberColumn(format="%+.2f", width="small"),
+            "Mean": st.column_config.NumberColumn(format="%.2f", width="small"),
+            "Rank by mean": st.column_config.NumberColumn(
+                format="localized", width="small", help=f"1 is the highest mean of all {n:,} films."
+            ),
+            "Ratings": st.column_config.NumberColumn(format="localized", width="small"),
+        },
+        alt=f"Table of the {len(rows)} films with the {which} bias, first {learned.title[rows[0]]}.",
+    )
+
+
+def _apart(learned: Learned, table: BiasTable) -> None:
+    facts, rows = learned.facts, table.apart
+    st.dataframe(
+        {
+            "Film": learned.title[rows],
+            "Mean": facts.mean_rating[rows],
+            "Bias says": table.stars[rows],
+            "Apart": table.gap[rows],
+            "Ratings": facts.n_ratings[rows],
+            "Most of it": [sentence_case(why) for why in table.why],
+        },
+        hide_index=True,
+        height=ROW * (len(rows) + 1) + 3,
+        row_height=ROW,
+        column_config={
+            "Film": st.column_config.TextColumn(width="medium"),
+            "Mean": st.column_config.NumberColumn(format="%.2f", width="small"),
+            "Bias says": st.column_config.NumberColumn(
+                format="%.2f", width="small", help="The bias, put on the scale of mean ratings by a straight line."
+            ),
+            "Apart": st.column_config.NumberColumn(format="%+.2f", width="small"),
+            "Ratings": st.column_config.NumberColumn(format="localized", width="small"),
+            "Most of it": st.column_config.TextColumn(width="large"),
+        },
+        alt=f"Table of the {len(rows)} films whose bias and mean differ most, first {learned.title[rows[0]]}: "
+        f"{table.why[0]}.",
+    )
+
+
+def sentence_case(text: str) -> str:
+    """A reason as it stands in a table's cell."""
+    return f"{text[:1].upper()}{text[1:]}"
