@@ -2,6 +2,9 @@
 
 A page asks again on every rerun, so a task has a key: the same key is the same task, whose result stays for a while.
 Each kind of work has a slot of its own on our workers: a fold-in of a second does not wait for a training of minutes.
+Whoever asks for the next thing no longer wants the last one: a task may have an owner, who has one of a kind at a time.
+
+Nothing here waits for Dask while it holds the lock: Dask's own thread, which every answer waits for, takes it as well.
 """
 
 from __future__ import annotations
@@ -21,9 +24,11 @@ import numpy as np
 if TYPE_CHECKING:  # importing distributed takes half a second: the queue's own thread does it
     from cfcore.cluster import Cluster, Future
 
-MOST_TASKS, MOST_LOOKS = 32, 8  # kept, the latest used
-LOOK_SECONDS = 0.5  # between two looks at the same run
+MOST_ENDED, MOST_WAITING = 32, 64  # tasks whose results are kept, the latest used; and tasks that may wait
+MOST_LOOKS = 8  # at runs in training
+LOOK_SECONDS, LOOK_LOST_SECONDS = 0.5, 10  # between two looks at the same run; until one that hangs is given up
 LOST = "The worker was lost before this was computed: try again."
+TOO_MANY = "Many people are waiting for the worker: try again in a moment."
 
 logger = logging.getLogger(__name__)
 
@@ -33,23 +38,37 @@ class Task:
     """``state`` is ``waiting``, ``running``, ``done`` or ``failed`` (and ``message`` says why); ``progress`` 0 to 1."""
 
     key: str
+    kind: str = ""
+    owner: str = ""
     state: str = "waiting"
     progress: float = 0.0
     message: str = ""
     result: dict[str, np.ndarray] | None = None
     id: str = field(default_factory=lambda: secrets.token_hex(8))
     _ended: threading.Event = field(default_factory=threading.Event, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def ended(self) -> bool:
+        return self._ended.is_set()
 
     def wait(self, seconds: float) -> bool:
         """Wait at most so long for the task's end; returns whether it has ended."""
         return self._ended.wait(seconds)
 
+    def advance(self, progress: float) -> None:
+        """Set how far the task has come; news that arrive after its end change nothing."""
+        with self._lock:
+            if not self.ended:
+                self.state, self.progress = "running", progress
+
     def end(self, state: str, message: str = "", result: dict[str, np.ndarray] | None = None) -> None:
-        """Set how the task ended, and wake whoever waits for it."""
-        if not self._ended.is_set():
-            self.message, self.result, self.progress = message, result, 1.0
-            self.state = state  # last: whoever sees it finds the rest
-            self._ended.set()
+        """Set how the task ended, and wake whoever waits for it; only the first end counts."""
+        with self._lock:
+            if not self.ended:
+                self.message, self.result, self.progress = message, result, 1.0
+                self.state = state  # last: whoever sees it finds the rest
+                self._ended.set()
 
 
 @dataclass
@@ -57,7 +76,7 @@ class _Look:
     """What a run in training last looked like, and when that was asked for."""
 
     arrays: dict[str, np.ndarray] | None = None
-    asked: float = -LOOK_SECONDS
+    asked: float = -LOOK_LOST_SECONDS
     asking: bool = False
 
 
@@ -74,18 +93,26 @@ class Aside:
         self._futures: dict[str, Future] = {}
         self._looks: OrderedDict[str, _Look] = OrderedDict()
 
-    def compute(self, kind: str, key: str, inputs: Mapping[str, Any], *, again: bool = False) -> Task:
+    def compute(self, kind: str, key: str, inputs: Mapping[str, Any], *, again: bool = False, owner: str = "") -> Task:
         """The task with this key, begun now unless it is known; ``again`` begins a failed one anew.
 
-        ``kind`` is one of :data:`cfcore.worker.TASKS`; ``inputs`` are plain values and arrays.
+        ``kind`` is one of :data:`cfcore.worker.TASKS`; ``inputs`` are plain values and arrays. A new task takes the
+        place of the one of this kind that its ``owner`` is still waiting for.
         """
+        unwanted: list[Future] = []
         with self._lock:
             task = self._tasks.get(key)
             if task is None or (again and task.state == "failed"):
-                task = self._tasks[key] = Task(key)
+                unwanted = self._make_room(kind, owner)
+                task = Task(key, kind, owner)
+                if sum(not each.ended for each in self._tasks.values()) >= MOST_WAITING:
+                    task.end("failed", TOO_MANY)
+                    return task
+                self._tasks[key] = task
                 self._unsent[task.id] = (kind, inputs)
-                self._drop_the_oldest()
             self._tasks.move_to_end(key)
+        for future in unwanted:
+            future.cancel()
         self._send()
         return task
 
@@ -99,12 +126,18 @@ class Aside:
             self._looks.move_to_end(run_id)
             while len(self._looks) > MOST_LOOKS:
                 self._looks.popitem(last=False)
-            due = self._cluster is not None and not look.asking and time.monotonic() - look.asked > LOOK_SECONDS
+            since = time.monotonic() - look.asked
+            due = self._cluster is not None and since > (LOOK_LOST_SECONDS if look.asking else LOOK_SECONDS)
             if due:
                 look.asking, look.asked = True, time.monotonic()
         if due:
             threading.Thread(target=self._look, args=(run_id, look), name="peek", daemon=True).start()
         return look.arrays
+
+    def forget(self, run_id: str) -> None:
+        """Let go of the look at a run that has ended: it is in the store now."""
+        with self._lock:
+            self._looks.pop(run_id, None)
 
     def attach(self, cluster: Cluster | None, problem: str = "") -> None:
         """Work with this cluster from now on; ``None`` fails what waits, for the reason given. What ran is lost."""
@@ -146,8 +179,8 @@ class Aside:
     def _hear(self, message: dict[str, Any]) -> None:
         with self._lock:
             task = next((task for task in self._tasks.values() if task.id == message["task"]), None)
-        if task is not None and task.state in ("waiting", "running"):
-            task.state, task.progress = "running", float(message["progress"])
+        if task is not None:
+            task.advance(float(message["progress"]))
 
     def _ended(self, task: Task, future: Future) -> None:
         from cfcore.cluster import why_not
@@ -173,11 +206,19 @@ class Aside:
             arrays = None
         look.arrays, look.asking = arrays or look.arrays, False
 
-    def _drop_the_oldest(self) -> None:
-        while len(self._tasks) > MOST_TASKS:
-            _, task = self._tasks.popitem(last=False)
+    def _make_room(self, kind: str, owner: str) -> list[Future]:
+        """Forget old results, and what the owner no longer waits for; gives the futures to cancel."""
+        ended = [key for key, task in self._tasks.items() if task.ended]
+        for key in ended[: max(0, len(ended) - MOST_ENDED + 1)]:
+            del self._tasks[key]
+        superseded = [
+            task
+            for task in self._tasks.values()
+            if owner and (task.owner, task.kind) == (owner, kind) and not task.ended
+        ]
+        for task in superseded:
+            del self._tasks[task.key]
             self._unsent.pop(task.id, None)
-            future = self._futures.pop(task.id, None)
-            if future is not None:
-                future.cancel()
             task.end("failed", LOST)
+        futures = [self._futures.pop(task.id, None) for task in superseded]
+        return [future for future in futures if future is not None]

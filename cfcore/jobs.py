@@ -292,6 +292,7 @@ class Jobs:
                 self._store.fail(run_id, f"The outcome of this run could not be kept: {error}.")
             with self._lock:
                 self._flights.pop(run_id, None)
+            self._aside.forget(run_id)
             self._hand_out()
 
     def _keep(self, run_id: str, flight: _Flight) -> None:

@@ -227,7 +227,12 @@ class RunStore:
         return from_arrays(self.arrays(run_id))
 
     def beat(self, server: str) -> None:
-        """Say that ``server`` still sees to its runs; only servers on other machines are judged by it."""
+        """Say that ``server`` still sees to its runs; only servers on other machines are judged by it.
+
+        Now and then it also empties the trash.
+        """
+        if time.monotonic() - self._emptied > 3600:
+            self._empty_trash()
         with self._db.transaction(write=True) as db:
             db.execute(f"UPDATE runs SET seen = ? WHERE server = ? AND {_IS_ACTIVE}", (time.time(), server))
 
@@ -254,6 +259,7 @@ class RunStore:
         self._db.close()
 
     def _empty_trash(self) -> None:
+        self._emptied = time.monotonic()
         with self._db.transaction() as db:
             rows = db.execute("SELECT id FROM runs WHERE trashed < ?", (time.time() - TRASH_SECONDS,)).fetchall()
         for row in rows:

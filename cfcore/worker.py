@@ -30,7 +30,7 @@ from cfcore.training import EpochResult, StopTraining
 
 REPORT_SECONDS = 0.05  # epochs that come faster are sent together
 LOOK_SECONDS = 0.5  # the model in training is copied at most so often
-LOOK_BYTES = 16e6  # of factors; larger models are seen when they are finished
+LOOK_BYTES = 12e6  # sent at each look; larger models are seen when they are finished
 TASKS = {"tsne": "cfcore.embeddings.tsne", "fold_in": "cfcore.foldin"}  # kind: a module with run(inputs, on_progress)
 
 logger = logging.getLogger(__name__)
@@ -83,7 +83,9 @@ def compute(kind: str, inputs: dict[str, Any], task_id: str, topic: str) -> dict
             sent = time.monotonic()
 
     try:
-        return {"result": importlib.import_module(TASKS[kind]).run(inputs, on_progress)}
+        with _importing:
+            module = importlib.import_module(TASKS[kind])
+        return {"result": module.run(inputs, on_progress)}
     except ValueError as refusal:
         return {"problem": str(refusal)}
     except Exception as error:  # as in execute
@@ -130,7 +132,7 @@ class Reporter:
         """Take an epoch; raises ``StopTraining`` when somebody asked for it."""
         self._epochs.append(plain_epoch(result))
         if result.model is not None and time.monotonic() - self._looked > LOOK_SECONDS:
-            if result.model.user_factors.nbytes + result.model.item_factors.nbytes < LOOK_BYTES:
+            if 2 * (result.model.user_factors.nbytes + result.model.item_factors.nbytes) < LOOK_BYTES:
                 _living[self._run_id] = living_arrays(result.model, *self._seen, epoch=result.epoch)
             self._looked = time.monotonic()
         self.on_batch(result.train_loss)

@@ -70,6 +70,12 @@ def run(inputs: dict[str, Any], on_progress: Callable[[float], None]) -> dict[st
         raise ValueError(inputs["refuse"])
     if "raise" in inputs:
         raise KeyError("mislaid")
+    if "noisy_seconds" in inputs:
+        end = time.monotonic() + inputs["noisy_seconds"]
+        while time.monotonic() < end:
+            on_progress(0.5)
+            time.sleep(0.001)
+        return {}
     if "wait_for_stop" in inputs:
         on_progress(0.5)
         let_go.wait()

@@ -49,7 +49,7 @@ class FakeJobs:
     def peek(self, run_id: str) -> dict[str, np.ndarray] | None:
         return self.living.get(run_id)
 
-    def compute(self, kind: str, key: str, inputs: dict[str, Any], *, again: bool = False) -> Task:
+    def compute(self, kind: str, key: str, inputs: dict[str, Any], *, again: bool = False, owner: str = "") -> Task:
         """Done at once and here, by what a worker would call."""
         return done_here(kind, key, inputs)
 

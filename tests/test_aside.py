@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from cfcore.aside import LOST, MOST_TASKS, Aside, Task
+from cfcore.aside import LOST, MOST_ENDED, MOST_WAITING, TOO_MANY, Aside, Task
 from cfcore.config import SplitConfig
 from cfcore.models import from_arrays
 from cfcore.ratings import Ratings, make_split
@@ -78,11 +78,54 @@ def test_a_worker_that_dies_fails_the_task_and_the_next_one_works(server: Server
     assert ended(server.jobs.compute("fold_in", "after", {"numbers": np.ones(1)})).state == "done"
 
 
-def test_only_the_latest_tasks_are_kept() -> None:
+def test_only_the_latest_results_are_kept_and_nobody_who_waits_is_dropped() -> None:
     aside = Aside()  # nothing is sent: there is no cluster
-    tasks = [aside.compute("fold_in", str(number), {}) for number in range(MOST_TASKS + 3)]
-    assert [task.state for task in tasks[:4]] == ["failed", "failed", "failed", "waiting"]
-    assert aside.compute("fold_in", str(MOST_TASKS + 2), {}) is tasks[-1]
+    waiting = [aside.compute("fold_in", f"waiting {number}", {}) for number in range(MOST_ENDED + 5)]
+    assert {task.state for task in waiting} == {"waiting"}
+    for task in waiting[:-1]:
+        task.end("done")
+    aside.compute("fold_in", "next", {})
+    assert aside.compute("fold_in", waiting[-1].key, {}) is waiting[-1]
+    assert aside.compute("fold_in", waiting[-2].key, {}) is waiting[-2]
+    assert aside.compute("fold_in", waiting[0].key, {}) is not waiting[0]
+
+
+def test_beyond_a_crowd_one_is_asked_to_try_again() -> None:
+    aside = Aside()
+    for number in range(MOST_WAITING):
+        assert aside.compute("fold_in", str(number), {}).state == "waiting"
+    refused = aside.compute("fold_in", "one more", {})
+    assert (refused.state, refused.message) == ("failed", TOO_MANY)
+    aside.compute("fold_in", "0", {}).end("done")
+    assert aside.compute("fold_in", "one more", {}).state == "waiting"  # a refusal is not remembered
+
+
+def test_an_owner_waits_for_one_task_of_a_kind() -> None:
+    aside = Aside()
+    old = aside.compute("fold_in", "four stars", {}, owner="ann")
+    others = [aside.compute("tsne", "map", {}, owner="ann"), aside.compute("fold_in", "two stars", {}, owner="bob")]
+    new = aside.compute("fold_in", "five stars", {}, owner="ann")
+    assert old.ended
+    assert [task.state for task in (*others, new)] == ["waiting"] * 3
+    assert aside.compute("fold_in", "four stars", {}, owner="ann") is not old  # wanted again: begun anew
+
+
+def test_news_after_the_end_change_nothing() -> None:
+    task = Task("late")
+    task.end("done", result={})
+    task.advance(0.9)
+    task.end("failed", "too late")
+    assert (task.state, task.progress, task.message) == ("done", 1.0, "")
+
+
+def test_a_task_in_flight_is_replaced_while_its_progress_arrives(server: Server) -> None:
+    """Cancelling waits for Dask's thread, which may be waiting to tell us about progress: neither may hold a lock."""
+    tasks = []
+    for number in range(20):
+        tasks.append(server.jobs.compute("fold_in", f"noisy {number}", {"noisy_seconds": 0.3}, owner="ann"))
+        wait_until(lambda: tasks[-1].state != "waiting", what="its first news")
+    assert ended(tasks[-1]).state == "done"
+    assert all(task.ended for task in tasks)
 
 
 def test_without_a_cluster_whoever_waits_is_told_why() -> None:

@@ -57,7 +57,7 @@ def test_a_run_that_learned_nothing_is_named(page: str, status: str, word: str, 
     else:
         lost = finished(jobs, status, rmse=None)
     app = open_page(page, run=lost.id)
-    assert f"The run in this link {word}" in texts(app)
+    assert f"The run that was asked for {word}" in texts(app)
 
 
 @pytest.mark.parametrize("page", PAGES)

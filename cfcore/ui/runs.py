@@ -51,6 +51,14 @@ class Chosen:
         return self.run.active
 
     @property
+    def version(self) -> str:
+        """Changes whenever ``arrays`` do: what a page computes from them is cached under it.
+
+        Not the epoch alone: a run that was stopped within an epoch ends with other weights than its last epoch's.
+        """
+        return f"{self.run.id}:{self.run.status}:{self.epoch}"
+
+    @property
     def refresh(self) -> float | None:
         return LIVE_SECONDS if self.live else None
 
@@ -156,7 +164,7 @@ def _why_not(run_id: str) -> None:
     if run is None:
         words = "There is no run with this link here: it was deleted, or it ran on another server."
     else:
-        words = f"The run in this link {run.status}, so it has learned nothing that could be shown here."
+        words = f"The run that was asked for {run.status}, so it has learned nothing that could be shown here."
     st.warning(words, icon=":material/link_off:")
     st.session_state.pop("run", None)
 
@@ -205,4 +213,4 @@ def _wait(run_id: str) -> None:
             st.rerun()
         share, words = progress_line(run, time.time())
         st.progress(share, text=words)
-        st.caption("What it learns is shown here after its first epoch.")
+        st.caption("What it learns is shown here after its first epoch; of a very large model, when it is finished.")
