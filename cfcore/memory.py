@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping
 
+import numpy as np
 import psutil
 
 FLOAT = 4  # bytes of a float32
@@ -54,6 +57,35 @@ def check_lookup(lookup: str, n: int, n_users: int, n_items: int) -> None:
             f"{n_users:,} users and {n_items:,} movies; the limit is {limit / 1e9:.1f} GB. "
             "Choose the index lookup, which computes the same with far less"
         )
+
+
+class LastUsed:
+    """Values by key, those used last, as many as fit into ``most_bytes``: entries differ by a factor of a thousand.
+
+    Safe from several threads; a value that alone is too large is made and not kept.
+    """
+
+    def __init__(self, most_bytes: float) -> None:
+        self._most, self._lock = most_bytes, threading.Lock()
+        self._kept: OrderedDict[Hashable, dict[str, np.ndarray]] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """The arrays of ``key``, made now unless they are kept."""
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        arrays = make()  # outside the lock: nobody else need wait for this file
+        if _bytes(arrays) <= self._most:
+            with self._lock:
+                self._kept[key] = arrays
+                while sum(map(_bytes, self._kept.values())) > self._most:
+                    self._kept.popitem(last=False)
+        return arrays
+
+
+def _bytes(arrays: Mapping[str, np.ndarray]) -> int:
+    return sum(values.nbytes for values in arrays.values())
 
 
 class PeakMemory:

@@ -7,7 +7,7 @@ import pytest
 
 from cfcore import training
 from cfcore.approaches import make_config
-from cfcore.memory import PeakMemory
+from cfcore.memory import LastUsed, PeakMemory
 from cfcore.models import DotModel
 from cfcore.ratings import Split
 from cfcore.training import Diverged, EpochResult, Recorder, StopTraining
@@ -97,6 +97,25 @@ def test_a_stop_is_passed_on_and_counted(small_split: Split) -> None:
     with pytest.raises(StopTraining):
         record.on_epoch(epoch(1))
     assert record.outcome() == ("stopped", "Stopped after 1 of 9 epochs.")
+
+
+def test_the_arrays_used_last_are_kept_up_to_a_limit() -> None:
+    made = []
+
+    def arrays(key: str, n: int) -> dict[str, np.ndarray]:
+        return kept.get(key, lambda: made.append(key) or {"numbers": np.ones(n, dtype=np.int8)})
+
+    kept = LastUsed(most_bytes=100)
+    for key, n in (("a", 40), ("b", 40), ("a", 40)):
+        assert len(arrays(key, n)["numbers"]) == n
+    assert made == ["a", "b"]
+    for key in ("c", "a", "b"):  # b was used longest ago, so c took its place
+        arrays(key, 40)
+    assert made == ["a", "b", "c", "b"]
+    for _ in range(2):  # too large to be kept, and no reason to let go of the others
+        assert len(arrays("huge", 101)["numbers"]) == 101
+    arrays("b", 40)
+    assert made[4:] == ["huge", "huge"]
 
 
 def test_peak_memory_sees_what_came_and_went() -> None:

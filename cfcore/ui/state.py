@@ -19,6 +19,7 @@ from cfcore.approaches import baseline_predictions
 from cfcore.config import SplitConfig
 from cfcore.datasets import DataError, Download
 from cfcore.jobs import Jobs
+from cfcore.memory import LastUsed
 from cfcore.metrics import mse
 from cfcore.outcome import VECTORS
 from cfcore.ratings import Ratings, Split, make_split
@@ -26,6 +27,7 @@ from cfcore.runs import RunStore
 from cfcore.ui.words import sentence
 
 PREFERRED, FALLBACK = "ml-100k", "sample"
+MOST_ARRAY_BYTES = 128e6  # of runs that people look at; a run on MovieLens 100K has about 1 MB, its snapshots 1 to 8
 BASELINE_LIMIT = 2_000_000  # ratings: above it the page waits for the worker's baselines rather than compute them here
 
 
@@ -83,14 +85,18 @@ def split(name: str, split: dict[str, Any]) -> Split:
     return make_split(ratings(name), SplitConfig.from_json(split))
 
 
-@st.cache_resource(max_entries=8, show_spinner="Reading what the run has learned")
+@st.cache_resource(show_spinner=False)
+def _arrays_in_memory() -> LastUsed:
+    return LastUsed(MOST_ARRAY_BYTES)
+
+
 def run_arrays(run_id: str, *names: str) -> dict[str, np.ndarray]:
     """The arrays of a finished run, read once for all visits; without ``names`` all but its snapshots.
 
     Raises:
         StoreError: it has none.
     """
-    return store().arrays(run_id, *(names or VECTORS))
+    return _arrays_in_memory().get((run_id, names), lambda: store().arrays(run_id, *(names or VECTORS)))
 
 
 @st.cache_resource(show_spinner=False)
