@@ -6,15 +6,15 @@ import streamlit as st
 
 from cfcore.ratings import Ratings
 from cfcore.runs import Run
-from cfcore.ui import compare_state as cs
-from cfcore.ui.compare_actions import actions, undo_notice
-from cfcore.ui.compare_curves import curves, difference_table
-from cfcore.ui.compare_export import exports
-from cfcore.ui.compare_grid import sweep_picture
-from cfcore.ui.compare_rows import names_of
-from cfcore.ui.compare_start import five_ways_form
-from cfcore.ui.compare_sweep import sweep_form
-from cfcore.ui.compare_table import choose_by_name, filters, table
+from cfcore.ui.compare import state as cs
+from cfcore.ui.compare.actions import actions, undo_notice
+from cfcore.ui.compare.curves import curves, difference_table
+from cfcore.ui.compare.export import exports
+from cfcore.ui.compare.grid import sweep_picture
+from cfcore.ui.compare.rows import names_of
+from cfcore.ui.compare.start import five_ways_form
+from cfcore.ui.compare.sweep import sweep_form
+from cfcore.ui.compare.table import choose_by_name, filters, table
 from cfcore.ui.frame import arrived, page
 
 VIEWS = {"runs": ":material/table_chart: Runs and curves", "sweep": ":material/grid_on: Sweep"}

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from cfcore.config import RunRequest, SplitConfig
+from cfcore.metrics import Ranking
 from cfcore.runs import Run
 from cfcore.sweep import FIVE, five_ways, grid_of
-from cfcore.ui.compare_rows import COLUMNS, best_cells, differences, names_of, rows_of, split_text
-from cfcore.ui.compare_table import styled
+from cfcore.ui.compare.rows import COLUMNS, best_cells, differences, names_of, ranked_apart, rows_of, split_text
+from cfcore.ui.compare.table import styled
 from tests.pages_support import FakeJobs, button, finished, open_page, param, reread, stored, texts
 from tests.test_sweep import RATES, SIZES_K, measured, swept
 
@@ -84,7 +86,7 @@ def test_runs_of_others_come_by_link_and_can_only_be_looked_at(jobs: FakeJobs) -
     run = finished(jobs, visitor="somebody else")
     app = visit(runs=[run])
     assert table(app).iloc[0]["Run"] == "From scratch"
-    assert "1 run is of another visit: to look at only." in texts(app)
+    assert "1 chosen run is of another visit, to look at and export only." in texts(app)
     assert button(app, "Delete").disabled
     assert button(app, "Stop").disabled
     assert param(app, "runs") == run.id
@@ -163,6 +165,19 @@ def test_the_mark_is_a_star_beside_the_number_and_bold_not_a_colour(jobs: FakeJo
 def test_a_baseline_that_is_best_wears_the_mark_itself(jobs: FakeJobs) -> None:
     rows = rows_of([run := finished(jobs, rmse=1.5)], {run.id: "bad"})
     assert [rows[k].name for k, column in best_cells(rows) if column == "RMSE"] == ["User + movie bias"]
+
+
+def test_rankings_are_compared_only_where_as_many_users_were_ranked(jobs: FakeJobs) -> None:
+    runs = [ranked(jobs, ndcg, n_users=n) for ndcg, n in ((0.2, 40), (0.3, 40), (0.9, 7))]
+    rows = rows_of(runs, names_of(runs))
+    best = best_cells(rows)
+    assert {rows[k].run_id for k, column in best if column == "NDCG@10"} == {runs[1].id}
+    assert {rows[k].run_id for k, column in best if column == "Precision@10"} == set(), "all that compare are the same"
+    assert [row.run_id for row in ranked_apart(rows)] == [runs[2].id]
+    assert "1 row was ranked for another number of users" in texts(visit(runs=runs))
+    assert "another number of users" not in texts(visit(runs=runs[:2]))
+    few = rows_of([runs[0], runs[2]], names_of(runs))
+    assert {k for k, column in best_cells(few) if column == "NDCG@10"} == set()
 
 
 def test_a_diverged_run_is_best_at_nothing(jobs: FakeJobs) -> None:
@@ -287,6 +302,61 @@ def test_five_ways_as_in_the_article(jobs: FakeJobs) -> None:
     assert rates["pytorch"] == 1e-3
 
 
+def test_a_visit_has_one_group_under_way(jobs: FakeJobs) -> None:
+    app = visit()
+    button(app, "Five ways, one split").click().run()
+    assert button(app, "Five ways, one split").disabled
+    assert "There are 5 runs left of what you started last. One group at a time" in texts(app)
+    five = jobs.store.list(visitor=app.session_state["visitor"])
+    app.session_state["compare"] |= {"view": "sweep"}
+    assert button(again(app), "Start 12 runs").disabled
+    assert "One group at a time" in texts(app)
+    button(app, "Show it").click().run()
+    assert app.session_state["compare"]["view"] == "runs"
+    assert set(param(app, "runs").split(",")) == {run.id for run in five}
+    for run in five:
+        jobs.store.fail(run.id, "ended")
+    assert not button(again(app), "Five ways, one split").disabled
+    assert "One group at a time" not in texts(app)
+
+
+def test_a_second_press_queues_nothing(jobs: FakeJobs) -> None:
+    app = visit()
+    press = button(app, "Five ways, one split")
+    press.click().run()
+    first = param(app, "runs")
+    press.click().run()  # the browser had not yet shown that the button is disabled
+    assert not app.exception
+    assert len(jobs.store.list()) == 5
+    assert param(app, "runs") == first
+
+
+def test_single_runs_and_groups_of_others_hold_nobody_up(jobs: FakeJobs) -> None:
+    app = visit()
+    stored(jobs, visitor=app.session_state["visitor"])
+    jobs.store.create(stored(jobs).request, visitor="somebody else", group="g" * 16)
+    assert not button(again(app), "Five ways, one split").disabled
+
+
+def test_a_deleted_group_makes_way_at_once(jobs: FakeJobs) -> None:
+    app = visit()
+    button(app, "Five ways, one split").click().run()
+    jobs_delete(app, 5)
+    assert not button(app, "Five ways, one split").disabled
+
+
+@pytest.mark.parametrize(("view", "n"), [("runs", 5), ("sweep", 12)])
+def test_the_estimate_says_how_many_runs_are_before(
+    view: str, n: int, jobs: FakeJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "in the queue" not in texts(visit(view=view))
+    busy = SimpleNamespace(state="ready", message="", n_workers=1, queued=2, running=1)
+    monkeypatch.setattr(jobs, "status", lambda: busy)
+    words = texts(visit(view=view))
+    assert f"{n} runs take roughly" in words
+    assert "3 runs are before them in the queue." in words
+
+
 def test_a_seed_that_cannot_be_used_gets_a_sentence(jobs: FakeJobs) -> None:
     app = visit()
     app.number_input(key="compare:seed").set_value(-1).run()
@@ -348,7 +418,7 @@ def test_a_sweep_opens_by_its_link_for_anybody_and_shows_the_numbers_of_the_stor
     button(app, "Curves of the best 5").click().run()
     assert not app.exception
     assert len(param(app, "runs").split(",")) == 5
-    assert "5 runs are of another visit" in texts(app)
+    assert "5 chosen runs are of another visit" in texts(app)
 
 
 def test_a_link_to_no_sweep_says_so() -> None:
@@ -374,6 +444,23 @@ def moved(jobs: FakeJobs, run: Run) -> Run:
     """The same run measured on another split."""
     request = RunRequest(dataset="sample", split=SplitConfig.of("random", seed=1), config=run.request.config)
     return finish_in_group(jobs, request, "", rmse=0.2)
+
+
+def ranked(jobs: FakeJobs, ndcg: float, *, n_users: int) -> Run:
+    """A run whose first ten films were measured for ``n_users``."""
+    run = finished(jobs)
+    ranking = Ranking(
+        precision=0.1, recall=0.1, ndcg=ndcg, hit_rate=0.5, coverage=0.2, mean_popularity=9.0, n_users=n_users
+    )
+    assert run.metrics is not None
+    fresh = jobs.store.create(run.request, dataset_title="Sample (simulated)")
+    jobs.store.start(
+        fresh.id, split_how="random 20%", n_train=80, n_valid=20, baseline_mean_mse=1.21, baseline_bias_mse=0.81
+    )
+    outcome = {"status": "done", "message": "", "fit_seconds": 1.0, "peak_memory_mb": 500.0, "epochs": []}
+    metrics = asdict(replace(run.metrics, ranking=ranking, baseline_bias_ranking=None))
+    assert jobs.store.finish(fresh.id, {**outcome, "metrics": metrics, "arrays": {}})
+    return reread(jobs, fresh)
 
 
 def finish_in_group(

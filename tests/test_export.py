@@ -21,7 +21,7 @@ from cfcore import datasets, export
 from cfcore.__main__ import main
 from cfcore.approaches import make_config, train
 from cfcore.config import RunRequest, SplitConfig
-from cfcore.export.cells import one_line, safe
+from cfcore.export.cells import one_line, safe, unsafe
 from cfcore.export.command import FORMATS
 from cfcore.export.tables import updates_an_epoch
 from cfcore.metrics import Ranking
@@ -158,6 +158,33 @@ def test_no_name_becomes_a_formula(name: str) -> None:
     assert epoch["name"] == f"'{name}"
 
 
+def test_no_cell_of_a_table_is_a_formula_not_even_an_id() -> None:
+    run = a_run("-bcdefghijklmnop", group="-group", dataset_title="-1", message="@failed", n_train=-1)
+    (row,), (epoch, *_) = read(export.runs_csv([run])), read(export.epochs_csv([run]))
+    assert row["run_id"] == epoch["run_id"] == "'-bcdefghijklmnop"
+    assert row["group"] == "'-group"
+    assert row["message"] == "'@failed"
+    assert row["n_train"] == "-1", "a number stays one"
+    assert json.loads(export.runs_json([run]))[0]["id"] == run.id
+
+
+def test_titles_and_ids_of_movies_are_no_formulas(tmp_path: Path) -> None:
+    ratings = make_ratings()
+    titles, ids = ratings.items.title.copy().astype(object), ratings.items.item_id.astype(str).astype(object)
+    titles[1], ids[1] = "=HYPERLINK(1)", "-1"
+    ratings = replace(ratings, items=replace(ratings.items, title=titles, item_id=ids))
+    cells = export.metadata_tsv(factors(ratings)["item_factors"], ratings).split("\n")[1].split("\t")
+    assert (cells[0], cells[-1]) == ("'=HYPERLINK(1)", "'-1")
+    split = make_split(ratings, SplitConfig.of("random"))
+    trained = train(split, make_config("bias"))
+    export.write_folder(tmp_path, split, trained, {})
+    movies = read((tmp_path / "movies.csv").read_text())
+    assert (movies[1]["movie_id"], movies[1]["title"]) == ("'-1", "'=HYPERLINK(1)")
+    for line in read((tmp_path / "predictions.csv").read_text()):
+        assert not line["movie_id"].startswith("-")
+        float(line["prediction"])
+
+
 @given(st.text())
 def test_safe_text_changes_by_nothing_but_an_apostrophe(text: str) -> None:
     assert safe(text) in (text, f"'{text}")
@@ -288,11 +315,22 @@ def test_the_command_writes_every_format(store: RunStore, tmp_path: Path, capsys
     }
     assert {Path(line).name for line in capsys.readouterr().out.splitlines()} == names
     (row,) = read((out / "runs.csv").read_text())
-    assert row["run_id"] == run.id
+    assert unsafe(row["run_id"]) == run.id
     vectors = np.loadtxt(out / f"{stem}-vectors.tsv", delimiter="\t", dtype=np.float32)
     with np.load(out / f"{stem}.npz") as file:
         factors = file["item_factors"]
     assert np.array_equal(vectors, factors[np.isfinite(factors).all(axis=1)])
+
+
+def test_the_command_takes_an_id_as_it_stands_in_the_table(
+    store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cfcore.runs.secrets.token_urlsafe", lambda n: "-bcdefghijklmnop")
+    in_store(store)
+    assert main(["export", "--format", "csv", "--out", str(tmp_path / "one"), "--", "-bcdefghijklmnop"]) == 0
+    (row,) = read((tmp_path / "one" / "runs.csv").read_text())
+    assert row["run_id"] == "'-bcdefghijklmnop"
+    assert main(["export", "--format", "csv", "--out", str(tmp_path / "two"), row["run_id"]]) == 0
 
 
 def test_the_command_says_which_run_there_is_none_of(store: RunStore, capsys: pytest.CaptureFixture[str]) -> None:

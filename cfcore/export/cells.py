@@ -15,6 +15,16 @@ def safe(text: object) -> str:
     return f"'{words}" if words.lstrip(" ").startswith(_FORMULA) else words
 
 
+def cell(value: object) -> object:
+    """``value`` as it may be written: text is made safe, numbers stay numbers, negative ones too."""
+    return safe(value) if isinstance(value, str) else value
+
+
+def unsafe(text: str) -> str:
+    """An id as it was before :func:`safe`: none begins with an apostrophe of its own."""
+    return text.removeprefix("'")
+
+
 def one_line(text: object) -> str:
     """``text`` without tabs, line breaks and other control characters, for a file with a record on each line."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in str(text)).split())

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cfcore import datasets
+from cfcore.export.cells import unsafe
 from cfcore.export.tables import epochs_csv, runs_csv, runs_json
 from cfcore.export.vectors import FACTORS, factors_npz, factors_safetensors, metadata_tsv, vectors_tsv
 from cfcore.runs import Run, RunStore
@@ -37,7 +38,7 @@ def add_export(commands: argparse._SubParsersAction) -> None:
 
 def _export(options: argparse.Namespace) -> int:
     try:
-        for path in write_runs(RunStore(), options.run_ids, options.format, options.out):
+        for path in write_runs(RunStore(), [unsafe(run_id) for run_id in options.run_ids], options.format, options.out):
             print(path)
     except ValueError as error:
         print(f"cfcore: {error}", file=sys.stderr)

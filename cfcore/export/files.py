@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from cfcore.config import RunConfig, SplitConfig
-from cfcore.export.cells import safe
+from cfcore.export.cells import cell, safe
 from cfcore.ratings import Ratings, Split
 from cfcore.training import Trained
 
@@ -70,7 +70,7 @@ def _write_predictions(path: Path, split: Split, predictions: np.ndarray) -> Non
         writer.writerow(["user_id", "movie_id", "rating", "prediction"])
         given = ratings.rating[split.valid]
         writer.writerows(
-            (user, movie, f"{rating:.9g}", f"{prediction:.9g}")
+            (cell(user), cell(movie), f"{rating:.9g}", f"{prediction:.9g}")
             for user, movie, rating, prediction in zip(users, movies, given, predictions, strict=True)
         )
 
@@ -81,7 +81,7 @@ def _write_movies(path: Path, ratings: Ratings) -> None:
         writer = csv.writer(file)
         writer.writerow(["movie_id", "title", "year", "genres"])
         writer.writerows(
-            (item_id, safe(title), int(year) or "", safe(genres))
+            (cell(item_id), safe(title), int(year) or "", safe(genres))
             for item_id, title, year, genres in zip(
                 items.item_id, items.title, items.year, items.genre_text(), strict=True
             )

@@ -17,7 +17,7 @@ from typing import Any
 
 from cfcore.approaches import FIELDS
 from cfcore.config import RunRequest
-from cfcore.export.cells import safe
+from cfcore.export.cells import cell
 from cfcore.metrics import Ranking
 from cfcore.runs import Run
 
@@ -44,7 +44,7 @@ def epochs_csv(runs: Iterable[Run]) -> str:
     rows = []
     for run in runs:
         each = updates_an_epoch(run.request, run.n_train)
-        start = {"run_id": run.id, "name": safe(run.name), "approach": run.request.config.approach}
+        start = {"run_id": run.id, "name": run.name, "approach": run.request.config.approach}
         for result in run.history:
             updates = result.epoch * each if each is not None else None
             rows.append({**start, "updates": updates} | {name: _finite(getattr(result, name)) for name in _EPOCH})
@@ -70,15 +70,15 @@ def _run_row(run: Run) -> dict[str, Any]:
     last = run.history[-1] if run.history else None
     row: dict[str, Any] = {
         "run_id": run.id,
-        "name": safe(run.name),
+        "name": run.name,
         "approach": config.approach,
-        "dataset": safe(run.request.dataset),
-        "dataset_title": safe(run.dataset_title),
+        "dataset": run.request.dataset,
+        "dataset_title": run.dataset_title,
         "split": split.kind,
         "valid_fraction": split.valid_fraction,
         "split_seed": split.seed,
         "status": run.status,
-        "message": safe(run.message),
+        "message": run.message,
         "epochs_done": len(run.history),
         "best_epoch": best.epoch if best else None,
         "best_valid_loss": best.valid_loss if best else None,
@@ -125,10 +125,11 @@ def _run_json(run: Run) -> dict[str, Any]:
 
 
 def _csv(names: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
+    """A table; no text in it is a formula to a spreadsheet, not even an id, which may begin with a minus."""
     out = io.StringIO(newline="")
     writer = csv.DictWriter(out, names)
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: cell(value) for name, value in row.items()} for row in rows)
     return out.getvalue()
 
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from cfcore.export.cells import one_line
+from cfcore.export.cells import one_line, safe
 from cfcore.ratings import Ratings
 
 FACTORS = ("user_factors", "item_factors", "user_bias", "item_bias", "model_offset", "model_y_range")
@@ -46,11 +46,13 @@ def metadata_tsv(item_factors: np.ndarray, ratings: Ratings) -> str:
     n = np.bincount(ratings.item_idx, minlength=ratings.n_items)
     mean = np.bincount(ratings.item_idx, ratings.rating, ratings.n_items) / np.maximum(n, 1)
     genres = items.genre_text()
+    ids_are_numbers = items.item_id.dtype.kind in "iu"
     lines = ["\t".join(_HEADER)]
     for i in np.flatnonzero(trained):
         year = str(items.year[i]) if items.year[i] else ""
-        cells = (items.title[i], year, genres[i], n[i], f"{mean[i]:.4f}", items.item_id[i])
-        lines.append("\t".join(map(one_line, cells)))
+        title, genre = safe(one_line(items.title[i])), safe(one_line(genres[i]))
+        item_id = items.item_id[i] if ids_are_numbers else safe(one_line(items.item_id[i]))
+        lines.append(f"{title}\t{year}\t{genre}\t{n[i]}\t{mean[i]:.4f}\t{item_id}")
     return "\n".join(lines) + "\n"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -41,11 +42,17 @@ def terms_of_use(ratings: Ratings) -> None:
     """Licence and citation of the data set, as small print."""
     about = ratings.about
     parts = [about.licence and f"Licence: {about.licence}", about.citation and f"Cite: {about.citation}"]
-    text = " ".join(plain(part) for part in parts if part)
+    text = " ".join(_with_links(part) for part in parts if part)
     if about.simulated:
         text = f"These ratings are simulated: no person gave them. {text}"
     if text:
         st.caption(text)
+
+
+def _with_links(text: str) -> str:
+    """Our own small print as Markdown, its addresses as links; every other text goes through :func:`plain` alone."""
+    pieces = re.split(r"(https://\S*[^\s.,;)])", text)  # every second one is an address
+    return "".join(f"<{piece}>" if k % 2 else plain(piece) for k, piece in enumerate(pieces))
 
 
 def user_names(ratings: Ratings, user_idx: np.ndarray) -> list[str]:

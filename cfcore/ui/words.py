@@ -9,12 +9,22 @@ import numpy as np
 
 from cfcore.charts.scales import short
 
-_MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+\-!|~$:])")
+_MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+\-!|~$:&])")
+_NUMBERED = re.compile(r"^(\d+)\.(?=\s|$)")  # the start of a list
+
+# What becomes a link or an icon however its characters are escaped: www. and http:// and addresses of mail (GitHub
+# flavoured Markdown links bare ones), and Streamlit's :material/home: and :streamlit:. A word joiner (it has no width,
+# and no line breaks at it) takes them apart.
+_JOINER = "\u2060"
+_LINKED = re.compile(
+    r"(?<=www)(?=\.)|(?<=http)(?=s?://)|(?<=[\w.+-])(?=@[\w-])|(?<=:)(?=material[/_]|streamlit:)", re.IGNORECASE
+)
 
 
 def plain(text: object) -> str:
     """``text`` with everything escaped that Markdown would read as markup: titles and file names are only text."""
-    return _MARKUP.sub(r"\\\1", " ".join(str(text).split()))
+    words = _MARKUP.sub(r"\\\1", _LINKED.sub(_JOINER, " ".join(str(text).split())))
+    return _NUMBERED.sub(r"\1\\.", words)
 
 
 def sentence(text: str) -> str:

@@ -16,6 +16,7 @@ from playwright.sync_api import Download, Locator, Page, expect
 
 from cfcore.approaches import describe
 from cfcore.charts.scales import short
+from cfcore.export.cells import unsafe
 from cfcore.runs import Run, RunStore
 from cfcore.sweep import FIVE, grid_of
 from tests.browser.conftest import WAIT, Server, holds_torch
@@ -116,7 +117,9 @@ def test_a_link_shows_the_same_curves_with_the_last_losses_of_the_store(
         )
         expect(curves(page)).to_have_attribute("aria-label", re.compile(re.escape(told)))
         expect(curves(page).locator("text").filter(has_text=f"{title} {short(last.valid_loss)}").first).to_be_attached()
-    expect(page.get_by_text("5 runs are of another visit: to look at only.")).to_be_visible()
+    expect(
+        page.get_by_text(re.compile("5 chosen runs are of another visit, to look at and export only"))
+    ).to_be_visible()
     expect(page.get_by_role("button", name="Delete", exact=True)).to_be_disabled()
 
 
@@ -224,10 +227,33 @@ def test_a_sweep_can_be_stopped_as_a_whole(server: Server, page: Page) -> None:
     sweep_form(page, "scratch", learning_rate="1, 2", embedding_size="100, 200")
     page.get_by_role("button", name="Start 4 runs").click()
     expect(page.get_by_text("0 of 4 runs have ended")).to_be_visible()
+    only_one = page.get_by_text("One group at a time")
+    expect(only_one).to_be_visible()
+    expect(page.get_by_role("button", name="Start 4 runs")).to_be_disabled()
+    page.get_by_role("radio", name=re.compile("Runs and curves")).click()
+    expect(page.get_by_role("button", name="Five ways, one split")).to_be_disabled()
+    page.get_by_role("button", name="Show it").click()
+    expect(page.get_by_text("0 of 4 runs have ended")).to_be_visible()
     page.get_by_role("button", name="Stop all").click()
+    expect(only_one).to_have_count(0)
+    expect(page.get_by_role("button", name="Start 4 runs")).to_be_enabled()
     expect(page.get_by_role("button", name="Stop all")).to_have_count(0)
     (group,) = ids_in(page, "group")
     assert {run.status for run in RunStore(server.folder / "runs").list(group=group)} == {"stopped"}
+
+
+def test_a_title_becomes_neither_link_nor_icon(server: Server, five: list[str], page: Page) -> None:
+    title = "www.evil.example http://evil.example me@evil.example :material/home: &copy; 1. x"
+    store, request = RunStore(server.folder / "runs"), runs_of(server, five[:1])[0].request
+    ids = [store.create(request, dataset_title=title).id for _ in range(2)]
+    for run_id in ids:
+        store.fail(run_id, "www.evil.example")
+    open_compare(page, server, f"runs={','.join(ids)}")
+    same = page.get_by_text(re.compile("The same in all: data www"))
+    expect(same).to_be_visible()
+    assert title in same.inner_text().replace("\u2060", "")
+    expect(page.locator('a[href*="evil"]')).to_have_count(0)
+    expect(page.locator('a[href^="mailto:"]')).to_have_count(0)
 
 
 def test_what_cannot_be_swept_gets_a_sentence(server: Server, page: Page) -> None:
@@ -241,7 +267,7 @@ def test_files_taken_away_hold_what_the_store_holds(server: Server, five: list[s
     open_compare(page, server, f"runs={','.join(five)}")
     runs = runs_of(server, five)
     table = list(csv.DictReader(io.StringIO(taken(page, "Runs, CSV").decode())))
-    assert [row["run_id"] for row in table] == five
+    assert [unsafe(row["run_id"]) for row in table] == five
     assert [float(row["valid_rmse"]) for row in table] == [run.metrics and run.metrics.valid_rmse for run in runs]
     epochs = list(csv.DictReader(io.StringIO(taken(page, "Epochs, CSV").decode())))
     assert [float(row["valid_loss"]) for row in epochs] == [r.valid_loss for run in runs for r in run.history]

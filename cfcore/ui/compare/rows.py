@@ -10,14 +10,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
 
 from cfcore.approaches import FIELDS, describe
 from cfcore.config import FOLDS, RunRequest, SplitConfig
+from cfcore.metrics import Ranking
 from cfcore.runs import Run
 from cfcore.ui.words import error, number, percent
 
 MEAN, BIAS = "Global mean", "User + movie bias"
+RANKED = ("NDCG@10", "Precision@10", "Recall@10", "Hit rate", "Coverage")
 _SHORT = {"learning_rate": "rate", "embedding_size": "k", "batch_size": "batch", "weight_decay": "decay"}
 _BY_RULE = "by fastai's rule"
 
@@ -64,7 +65,10 @@ COLUMNS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One row of the table: a run, or a baseline (``run_id`` empty); ``place`` is what it was measured on."""
+    """One row of the table: a run, or a baseline (``run_id`` empty).
+
+    ``place`` is what it was measured on, ``ranked`` for how many users its first ten films were.
+    """
 
     run_id: str
     name: str
@@ -74,6 +78,7 @@ class Row:
     split: str
     status: str
     place: tuple[str, str]
+    ranked: int | None = None
     values: Mapping[str, float | None] = field(default_factory=dict)
 
 
@@ -89,18 +94,37 @@ def rows_of(runs: Sequence[Run], names: Mapping[str, str]) -> list[Row]:
 def best_cells(rows: Sequence[Row]) -> set[tuple[int, str]]:
     """Row number and column of the best in each column, among the rows measured on the same data and split.
 
+    Rankings compare only where they were measured for the same users: among the rows of :func:`ranked_users`.
     Where only one row has a number, or all have the same, there is nothing to be best of.
     """
-    best = set()
+    best, users = set(), ranked_users(rows)
     for column in COLUMNS:
-        for place in {row.place for row in rows}:
-            known = [(row.values[column.name], k) for k, row in enumerate(rows) if row.place == place]
-            numbers = [(value, k) for value, k in known if value is not None and math.isfinite(value)]
+        for place in _places(rows):
+            numbers = []
+            for k, row in enumerate(rows):
+                value = row.values[column.name]
+                alike = row.place == place and (column.name not in RANKED or row.ranked == users.get(place))
+                if alike and value is not None and math.isfinite(value):
+                    numbers.append((value, k))
             if not column.better or len({value for value, _ in numbers}) < 2:
                 continue
             top = (min if column.better == "low" else max)(value for value, _ in numbers)
             best |= {(k, column.name) for value, k in numbers if value == top}
     return best
+
+
+def ranked_users(rows: Sequence[Row]) -> dict[tuple[str, str], int]:
+    """By place, for how many users most of its rows were ranked; of two equally common numbers, the larger."""
+    counts = {
+        place: Counter(row.ranked for row in rows if row.place == place and row.ranked) for place in _places(rows)
+    }
+    return {place: max(n, key=lambda users: (n[users], users)) for place, n in counts.items() if n}
+
+
+def ranked_apart(rows: Sequence[Row]) -> list[Row]:
+    """The rows whose rankings are not compared, because they were measured for another number of users."""
+    users = ranked_users(rows)
+    return [row for row in rows if row.ranked and row.ranked != users[row.place]]
 
 
 def names_of(runs: Sequence[Run]) -> dict[str, str]:
@@ -198,6 +222,7 @@ def _run_row(run: Run, name: str) -> Row:
         split=_split(run),
         status=status_text(run),
         place=place_of(run.request),
+        ranked=ranking.n_users if ranking else None,
         values={
             "Best loss": min(losses, default=None) if ended_well else None,
             "Last loss": losses[-1] if losses and ended_well else None,
@@ -233,6 +258,7 @@ def _baseline_rows(runs: Sequence[Run], apart: Sequence[Callable[[Run], str]]) -
                 split=split_text(run.request.split),
                 status="baseline",
                 place=place_of(run.request),
+                ranked=ranking.n_users if ranking else None,
                 values=values,
             )
         )
@@ -259,10 +285,13 @@ def _split(run: Run) -> str:
     return split_text(run.request.split)
 
 
-def _ranking_values(ranking: Any) -> dict[str, float | None]:
-    names = {"NDCG@10": "ndcg", "Precision@10": "precision", "Recall@10": "recall"}
-    names |= {"Hit rate": "hit_rate", "Coverage": "coverage"}
-    return {column: getattr(ranking, name) if ranking else None for column, name in names.items()}
+def _places(rows: Sequence[Row]) -> set[tuple[str, str]]:
+    return {row.place for row in rows}
+
+
+def _ranking_values(ranking: Ranking | None) -> dict[str, float | None]:
+    names = ("ndcg", "precision", "recall", "hit_rate", "coverage")
+    return {column: getattr(ranking, name) if ranking else None for column, name in zip(RANKED, names, strict=True)}
 
 
 def _title(run: Run) -> str:

@@ -15,10 +15,11 @@ from pandas.io.formats.style import Styler
 
 from cfcore.approaches import APPROACHES, BASELINES, describe
 from cfcore.runs import STATUSES, Run
-from cfcore.ui import compare_state as cs
-from cfcore.ui.compare_rows import COLUMNS, Column, Row, best_cells, names_of, places, rows_of
+from cfcore.ui.compare import state as cs
+from cfcore.ui.compare.rows import COLUMNS, Column, Row, best_cells, names_of, places, ranked_apart, rows_of
 from cfcore.ui.components import how_many
 from cfcore.ui.frame import guard
+from cfcore.ui.words import count, plain
 
 KEY = "compare:table"
 ROW, HEIGHT = 35, 395  # pixels: one row, and the highest that the table may be
@@ -131,7 +132,7 @@ def _table(runs: Sequence[Run]) -> None:
         column_config=_config(),
         alt=f"Table of {how_many(len(shown), 'run', 'runs')} and the baselines.",
     )
-    _say_what_it_means(shown, chosen)
+    _say_what_it_means(shown, rows, chosen)
 
 
 def _tick(rows: list[int]) -> None:
@@ -197,12 +198,20 @@ def _width(column: Column) -> int:
     return max(94, 24 + 8 * len(column.name))
 
 
-def _say_what_it_means(shown: Sequence[Run], chosen: Sequence[str]) -> None:
+def _say_what_it_means(shown: Sequence[Run], rows: Sequence[Row], chosen: Sequence[str]) -> None:
     words = [f"{how_many(len(shown), 'run', 'runs')}; ★ is the best of its column, baselines included."]
     if len(places(shown)) > 1:
         words.append(
             f"They were measured on {len(places(shown))} different data sets or splits, whose errors do not compare: "
             "each has its own ★ and its own baselines."
+        )
+    apart = ranked_apart(rows)
+    if apart:
+        words.append(
+            f"{how_many(len(apart), 'row was', 'rows were')} ranked for another number of users, "
+            "which does not compare, and no ★ is given there for NDCG, precision, recall and hits: "
+            f"{', '.join(f'{plain(row.name)} for {count(row.ranked or 0)}' for row in apart[:3])}"
+            f"{' and more' if len(apart) > 3 else ''}."
         )
     hidden = len(set(chosen) - {run.id for run in shown})
     if hidden:

@@ -14,6 +14,7 @@ import streamlit as st
 
 from cfcore.charts.compare import MOST_CURVES
 from cfcore.runs import Run
+from cfcore.sweep import grid_of
 from cfcore.ui import state
 from cfcore.ui.words import plain
 
@@ -75,6 +76,21 @@ def group_of(group: str) -> list[Run]:
     """The runs that were queued together, in the order in which they will run."""
     runs = [run for run in state.store().list(group=group) if run.id not in memory()["leaving"]]
     return runs[::-1]
+
+
+def under_way() -> list[Run]:
+    """The runs of this visit that were queued together and have not ended, without those that are being deleted."""
+    runs = state.store().list(visitor=state.visitor())
+    return [run for run in runs if run.group and run.active and run.id not in memory()["leaving"]]
+
+
+def show_group(group: str) -> None:
+    """Turn to the side of the page that shows runs queued together: the picture of a sweep, or their curves."""
+    runs = group_of(group)
+    if grid_of(runs) is None:
+        look_at([run.id for run in runs])
+    else:
+        memory().update(group=group, view="sweep")
 
 
 def chosen_of(runs: Sequence[Run]) -> list[Run]:

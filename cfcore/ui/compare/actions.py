@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from cfcore.runs import Run
-from cfcore.ui import compare_state as cs
+from cfcore.ui.compare import state as cs
 from cfcore.ui.components import how_many
 from cfcore.ui.frame import guard
 
@@ -30,6 +30,7 @@ def actions(chosen: Sequence[Run]) -> None:
             key="compare:stop",
             icon=":material/stop_circle:",
             disabled=not active,
+            help=None if active else "None of the chosen runs of this visit is under way.",
             on_click=cs.stop,
             args=(active,),
         )
@@ -47,7 +48,11 @@ def actions(chosen: Sequence[Run]) -> None:
                 st.page_link(path, label=label, icon=icon, query_params={"run": chosen[0].id})
         if len(chosen) > len(mine):
             others = len(chosen) - len(mine)
-            st.caption(f"{how_many(others, 'run is', 'runs are')} of another visit: to look at only.", width="content")
+            st.caption(
+                f"{how_many(others, 'chosen run is', 'chosen runs are')} of another visit, to look at and export only. "
+                "Reloading the page begins a new visit.",
+                width="content",
+            )
 
 
 def _rename(mine: Sequence[Run]) -> None:

@@ -13,9 +13,9 @@ from cfcore.charts.compare import MOST_CURVES
 from cfcore.charts.sweep import sweep_alt, sweep_height, sweep_spec, value_text
 from cfcore.runs import Run
 from cfcore.sweep import Grid, grid_of
-from cfcore.ui import compare_state as cs
 from cfcore.ui import link
-from cfcore.ui.compare_rows import BIAS, MEAN, baselines_of, split_text
+from cfcore.ui.compare import state as cs
+from cfcore.ui.compare.rows import BIAS, MEAN, baselines_of, split_text
 from cfcore.ui.components import how_many
 from cfcore.ui.frame import guard
 from cfcore.ui.words import against, error, plain

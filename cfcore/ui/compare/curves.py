@@ -11,9 +11,9 @@ import streamlit as st
 from cfcore.charts.compare import COMPARE_HEIGHT, MOST_CURVES, Curve, View, compare_alt, compare_spec
 from cfcore.export.tables import updates_an_epoch
 from cfcore.runs import Run
-from cfcore.ui import compare_state as cs
 from cfcore.ui import state
-from cfcore.ui.compare_rows import baselines_of, differences, places
+from cfcore.ui.compare import state as cs
+from cfcore.ui.compare.rows import baselines_of, differences, places
 from cfcore.ui.frame import guard
 from cfcore.ui.words import plain
 

@@ -15,10 +15,9 @@ from cfcore.charts.sweep import value_text
 from cfcore.config import RunRequest, SplitConfig
 from cfcore.ratings import Ratings
 from cfcore.sweep import MOST_RUNS, Axis, parse_values, plan, suggest, swept_settings
-from cfcore.ui import compare_state as cs
 from cfcore.ui import draft
-from cfcore.ui.compare_ground import ground, seed
-from cfcore.ui.compare_start import price_of, price_text, queue
+from cfcore.ui.compare import state as cs
+from cfcore.ui.compare.start import ground, one_at_a_time, price_of, price_text, queue, seed
 from cfcore.ui.result import config_line
 from cfcore.ui.words import plain, sentence
 
@@ -47,20 +46,24 @@ def sweep_form(ratings: Ratings) -> None:
     requests = _requests(approach, ratings, split, [axis for axis in axes if axis], problems)
     price, refused = price_of(requests, ratings)
     problems += [refused] if refused else []
+    busy = cs.under_way()
     st.button(
         f"Start {len(requests)} runs" if requests else "Start the sweep",
         key="compare:sweep",
         type="primary",
         icon=":material/grid_on:",
         width="stretch",
-        disabled=not requests or price is None or bool(problems),
+        disabled=not requests or price is None or bool(problems or busy),
         on_click=_start,
         args=(requests, ratings.about.title),
     )
     for problem in problems:
         st.error(sentence(problem), icon=":material/error:")
-    if price is not None and not problems:
+    if busy:
+        one_at_a_time(busy)
+    elif price is not None and not problems:
         st.caption(f"{price_text(len(requests), price)} At most {MOST_RUNS} runs.")
+    if price is not None and not problems:
         _rest(requests[0], [axis.name for axis in axes if axis])
 
 
@@ -131,4 +134,5 @@ def _rest(request: RunRequest, swept: Sequence[str]) -> None:
 def _start(requests: Sequence[RunRequest], title: str) -> None:
     ids = queue(requests, title)
     runs = cs.runs_of(ids)
-    cs.memory()["group"] = runs[0].group if runs else ""
+    if runs:
+        cs.memory()["group"] = runs[0].group
