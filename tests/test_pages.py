@@ -16,6 +16,7 @@ from cfcore.config import RunRequest, SplitConfig
 from cfcore.datasets import load
 from cfcore.training import EpochResult
 from cfcore.ui import sources, state
+from cfcore.ui.components import _with_links
 from cfcore.ui.frame import MENU
 from cfcore.ui.notes import NOTES
 from cfcore.ui.words import number
@@ -47,6 +48,12 @@ def test_home_shows_the_data_at_a_glance_and_five_ways_to_train() -> None:
     assert "These ratings are simulated" in texts(app)
     links = [element.proto.label for element in app.get("page_link")]
     assert sum(label.startswith("**") for label in links) == 5 + 3
+
+
+def test_the_citations_address_stays_a_link() -> None:
+    words = _with_links("Harper & Konstan (2015), www.example.org, see https://doi.org/10.1145/2827872.")
+    assert "<https://doi.org/10.1145/2827872>" in words
+    assert "www.example.org" not in words
 
 
 def test_a_link_to_data_that_is_not_here_says_so_and_stays_on_the_sample() -> None:

@@ -52,7 +52,7 @@ def terms_of_use(ratings: Ratings) -> None:
 def _with_links(text: str) -> str:
     """Our own small print as Markdown, its addresses as links; every other text goes through :func:`plain` alone."""
     pieces = re.split(r"(https://\S*[^\s.,;)])", text)  # every second one is an address
-    return "".join(f"<{piece}>" if k % 2 else plain(piece) for k, piece in enumerate(pieces))
+    return " ".join(f"<{piece}>" if k % 2 else plain(piece) for k, piece in enumerate(pieces)).strip()
 
 
 def user_names(ratings: Ratings, user_idx: np.ndarray) -> list[str]:
