@@ -10,9 +10,12 @@ is the mean squared error on held-out ratings. With few ratings the answer stays
 follows the ratings; nothing is left to tune. With x = m + L w and L L' = S, the second term is |w|^2:
 
 dot    x = [p ; b], y_i = [q_i ; 1]: f is linear in x, so this is ridge regression with lambda = s^2, solved at once.
+       n ratings speak of n directions of w only, so the system is no larger than n, however many factors there are.
        Under a sigmoid into y_range f bends: Gauss-Newton, a ridge regression on its tangent at a time, a handful of
        times. (Ridge on the logits of the ratings would be one solve, but a rating at the end of the range has none.)
-net    f is a network: gradient steps (Adam) on w, for this person's inputs alone.
+net    f is a network: gradient steps (Adam) on w, for this person's inputs alone, and Gauss-Newton to settle.
+
+What each rating does: it is left out, and w found anew from where it is with all of them.
 
 Source: to solve for one user with the items fixed is a step of alternating least squares (Zhou et al., "Large-scale
 parallel collaborative filtering for the Netflix Prize", 2008); a normal prior with mean and covariance taken from the
@@ -30,11 +33,12 @@ import numpy as np
 from cfcore.models import Model, NetModel
 from cfcore.ratings import Split
 
-MOST_LEFT_OUT = 100  # ratings up to which each is left out once; beyond, no single one matters
+MOST_LEFT_OUT, MOST_LEFT_OUT_OF_NETS = 50, 25  # ratings up to which each is left out once: n fits of n ratings
 _NOISE_ROWS = 50_000  # held-out ratings that suffice to know the noise
-_RIDGES = 20  # Gauss-Newton steps at most; about six are needed
+_RIDGES, _RIDGES_OF_NETS = 20, 4  # Gauss-Newton steps at most; a dot model needs about six, a net only settles
+_HALVINGS = 8  # of a step, at most
 _STEPS, _RATE = 150, 0.2  # of Adam, in units of the prior's standard deviation
-_WIDEST = 1_000_000  # numbers in the largest array while ratings are left out of a network
+_STEPS_ON, _RATE_ON = 40, 0.05  # the same, from the row of all ratings to the one without one of them
 
 Range = tuple[float, float] | None
 Progress = Callable[[float], object]
@@ -95,11 +99,18 @@ def with_users(model: Model, rows: np.ndarray) -> Model:
 
 
 def inputs_of(
-    model: Model, prior: Prior, item_idx: np.ndarray, rating: np.ndarray, *, leave_out: bool = True
+    model: Model,
+    prior: Prior,
+    item_idx: np.ndarray,
+    rating: np.ndarray,
+    *,
+    leave_out: bool = True,
+    row: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """All that :func:`run` needs, as plain values and arrays: the rated items' side, the layers and the prior.
 
     ``item_idx`` (n,) and ``rating`` (n,) are what the person has rated; ``leave_out`` asks what each of them does.
+    ``row`` (a,) is the row of all ratings where it is known already: a network's is then not looked for again.
     """
     inputs: dict[str, Any] = {
         "rating": np.asarray(rating, dtype=np.float64),
@@ -108,6 +119,7 @@ def inputs_of(
         "noise": prior.noise,
         "y_range": model.y_range,
         "leave_out": leave_out,
+        "row": row,
     }
     if isinstance(model, NetModel):
         return inputs | {"items": model.item_inputs[item_idx], "weights": model.weights, "biases": model.biases}
@@ -124,58 +136,133 @@ def run(inputs: Mapping[str, Any], on_progress: Progress = lambda share: None) -
     """Fold a person in: ``rows`` (1, a), or (1 + n, a) with the row that comes of all but the first, second ... rating.
 
     ``inputs`` are those of :func:`inputs_of`. Ratings are left out one by one where that is asked for, and where they
-    are few enough.
+    are few enough (:func:`can_leave_out`).
     ``on_progress`` is told how much is done, from 0 to 1; what it raises ends the work.
     """
+    n, net = len(inputs["rating"]), "weights" in inputs
+    leave_out = inputs["leave_out"] and can_leave_out(n, net=net)
+    w = _fit_net(inputs, leave_out, on_progress) if net else _fit_dot(inputs, leave_out)
+    on_progress(1.0)
+    return {"rows": inputs["mean"] + w @ inputs["spread"].T}
+
+
+def can_leave_out(n: int, *, net: bool) -> bool:
+    """Whether each of ``n`` ratings is left out in turn: for a dot model up to where that takes about 0.1 seconds."""
+    return 0 < n <= (MOST_LEFT_OUT_OF_NETS if net else MOST_LEFT_OUT)
+
+
+def _fit_dot(inputs: Mapping[str, Any], leave_out: bool) -> np.ndarray:
+    """The dot model's w (1 or 1 + n, a). What n ratings say of w lies in n directions: only these are looked at.
+
+    With X' = Q R, where X (n, a) is what one unit of w does to each score, w = Q v has X w = R' v and |w| = |v|.
+    """
     n = len(inputs["rating"])
-    mean, spread = inputs["mean"], inputs["spread"]
-    fit = _descend if "weights" in inputs else _solve
-    keep = np.ones((1, n), dtype=bool)
-    if inputs["leave_out"] and 0 < n <= MOST_LEFT_OUT and n * (n + 1) * _width(inputs) <= _WIDEST:
-        keep = np.vstack([keep, ~np.eye(n, dtype=bool)])
-    w = fit(inputs, keep, on_progress)
-    return {"rows": mean + w @ spread.T}
-
-
-def _width(inputs: Mapping[str, Any]) -> int:
-    return max((weight.shape[1] for weight in inputs.get("weights", ())), default=1)
-
-
-def _solve(inputs: Mapping[str, Any], keep: np.ndarray, on_progress: Progress) -> np.ndarray:
-    """The dot model's w (f, a) for each fit, whose ratings are ``keep`` (f, n): Gauss-Newton."""
-    X = inputs["items"] @ inputs["spread"]  # (n, a): what one unit of w does to each score
+    Q, R = np.linalg.qr((inputs["items"] @ inputs["spread"]).T)
     base = inputs["items"] @ inputs["mean"] + inputs["known"]
-    w = np.zeros((len(keep), X.shape[1]))
-    for f, rows in enumerate(keep):
-        start = w[0] if f else w[f]  # without one rating the answer is near the one with all
-        w[f] = _gauss_newton(X[rows], base[rows], inputs["rating"][rows], inputs["noise"], inputs["y_range"], start)
-        on_progress((f + 1) / len(keep))
-    return w
+    b = Q.shape[1]  # the smaller of n and a
+    small = {**inputs, "items": R.T, "known": base, "mean": np.zeros(b), "spread": np.eye(b)}
+    v = _gauss_newton(small, np.ones((1, n), dtype=bool), np.zeros((1, b)), _RIDGES)
+    if leave_out:  # without one rating the answer is near the one with all
+        v = np.vstack([v, _gauss_newton(small, ~np.eye(n, dtype=bool), np.repeat(v, n, axis=0), _RIDGES)])
+    return v @ Q.T
 
 
-def _gauss_newton(
-    X: np.ndarray, base: np.ndarray, rating: np.ndarray, noise: float, y_range: Range, w: np.ndarray
-) -> np.ndarray:
-    """Minimise sum (rating - squeeze(base + X w))^2 / noise + |w|^2; each step is a ridge regression on the tangent."""
+def _fit_net(inputs: Mapping[str, Any], leave_out: bool, on_progress: Progress) -> np.ndarray:
+    """A network's w (1 or 1 + n, a): gradient steps first, which a network's many kinks cannot hold up."""
+    n = len(inputs["rating"])
+    share = 0.5 if leave_out else 1.0
+    if inputs["row"] is None:
+        everything = np.ones((1, n), dtype=bool)
+        start = np.zeros((1, len(inputs["mean"])))
+        w = _descend(inputs, everything, start, _STEPS, _RATE, lambda done: on_progress(share * done))
+        w = _gauss_newton(inputs, everything, w, _RIDGES_OF_NETS)
+    else:  # in coordinates of w; a direction without spread has none
+        w = np.linalg.lstsq(inputs["spread"], inputs["row"] - inputs["mean"], rcond=None)[0][None]
+    if not leave_out:
+        return w
+    others = ~np.eye(n, dtype=bool)
+    found = _descend(
+        inputs, others, np.repeat(w, n, axis=0), _STEPS_ON, _RATE_ON, lambda done: on_progress(0.5 + 0.5 * done)
+    )
+    return np.vstack([w, _gauss_newton(inputs, others, found, _RIDGES_OF_NETS)])
 
-    def cost(w: np.ndarray) -> float:
-        return float(np.square(rating - _squeezed(base + X @ w, y_range)[0]).sum() / noise + w @ w)
+
+def _gauss_newton(inputs: Mapping[str, Any], keep: np.ndarray, w: np.ndarray, steps: int) -> np.ndarray:
+    """The best ``w`` (f, a) near the given ones, for the fits whose ratings are ``keep`` (f, n), all side by side.
+
+    Each step is a ridge regression on the tangent, halved for those fits that it would make worse.
+    """
+    rating, noise, linear = inputs["rating"], inputs["noise"], inputs["y_range"] is None and "weights" not in inputs
+
+    def cost(w: np.ndarray) -> np.ndarray:
+        miss = np.where(keep, rating - _forward(inputs, w)[0], 0)
+        return np.square(miss).sum(axis=1) / noise + np.square(w).sum(axis=1)
 
     here = cost(w)
-    for _ in range(_RIDGES):
-        prediction, slope = _squeezed(base + X @ w, y_range)
-        J = X * slope[:, None]
-        down = J.T @ (rating - prediction) / noise - w
-        step = np.linalg.solve(J.T @ J / noise + np.eye(len(w)), down)
-        size = 1.0
-        while (there := cost(w + size * step)) > here and size > 1e-6:  # too far along a bend
-            size /= 2
-        if there > here:
-            break
-        w, gain, here = w + size * step, here - there, there
-        if y_range is None or gain < 1e-9 * (1 + here):
+    for _ in range(1 if linear else steps):
+        prediction, J = _tangent(inputs, w)
+        J = np.where(keep[:, :, None], J, 0)
+        miss = np.where(keep, rating - prediction, 0) + (J @ w[:, :, None])[:, :, 0]
+        step = _ridge(J, miss, noise) - w
+        there = cost(w + step)
+        for _ in range(_HALVINGS):
+            worse = there > here
+            if not worse.any():
+                break
+            step[worse] /= 2  # too far along a bend
+            there = cost(w + step)
+        better = there < here
+        gain = np.where(better, here - there, 0)
+        w, here = np.where(better[:, None], w + step, w), np.where(better, there, here)
+        if (gain < 1e-9 * (1 + here)).all():
             break
     return w
+
+
+def _ridge(J: np.ndarray, target: np.ndarray, noise: float) -> np.ndarray:
+    """Minimise |target - J w|^2 / noise + |w|^2 for each fit: ``J`` (f, n, a), ``target`` (f, n), gives (f, a).
+
+    (J'J + s^2 I)^-1 J' = J' (JJ' + s^2 I)^-1 (Woodbury): the smaller of the two systems is solved, n x n or a x a.
+    """
+    Jt, target = J.transpose(0, 2, 1), target[:, :, None]
+    n, a = J.shape[1:]
+    if n < a:
+        return (Jt @ np.linalg.solve(J @ Jt + noise * np.eye(n), target))[:, :, 0]
+    return np.linalg.solve(Jt @ J + noise * np.eye(a), Jt @ target)[:, :, 0]
+
+
+def _forward(inputs: Mapping[str, Any], w: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """At ``w`` (f, a) the predictions (f, n), their slopes (f, n), and a net's layers before each ReLU (f, n, h)."""
+    rows = inputs["mean"] + w @ inputs["spread"].T
+    if "weights" not in inputs:
+        return *_squeezed(rows @ inputs["items"].T + inputs["known"], inputs["y_range"]), []
+    weights, biases, a = inputs["weights"], inputs["biases"], rows.shape[1]
+    items = inputs["items"] @ weights[0][a:] + biases[0]  # (n, h)
+    layers = [(rows @ weights[0][:a])[:, None, :] + items[None, :, :]]
+    for weight, bias in zip(weights[1:], biases[1:], strict=True):
+        layers.append(np.maximum(layers[-1], 0) @ weight + bias)
+    return *_squeezed(layers[-1][:, :, 0], inputs["y_range"]), layers[:-1]
+
+
+def _tangent(inputs: Mapping[str, Any], w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The predictions (f, n) at ``w`` (f, a), and what one unit of each coordinate does to them (f, n, a)."""
+    prediction, slope, layers = _forward(inputs, w)
+    if "weights" not in inputs:
+        return prediction, slope[:, :, None] * (inputs["items"] @ inputs["spread"])
+    return prediction, _back(inputs, layers, slope) @ _first(inputs)
+
+
+def _back(inputs: Mapping[str, Any], layers: list[np.ndarray], back: np.ndarray) -> np.ndarray:
+    """``back`` (f, n) at the scores, carried to the net's first layer (f, n, h), by hand."""
+    back = back[:, :, None]
+    for weight, before in zip(inputs["weights"][:0:-1], layers[::-1], strict=True):
+        back = (back @ weight.T) * (before > 0)
+    return back
+
+
+def _first(inputs: Mapping[str, Any]) -> np.ndarray:
+    """(h, a): what one unit of each coordinate does to a net's first layer."""
+    return inputs["weights"][0][: len(inputs["mean"])].T @ inputs["spread"]
 
 
 def _squeezed(score: np.ndarray, y_range: Range) -> tuple[np.ndarray, np.ndarray]:
@@ -187,34 +274,21 @@ def _squeezed(score: np.ndarray, y_range: Range) -> tuple[np.ndarray, np.ndarray
     return low + (high - low) * share, (high - low) * share * (1 - share)
 
 
-def _descend(inputs: Mapping[str, Any], keep: np.ndarray, on_progress: Progress) -> np.ndarray:
-    """The network's w (f, a) for each fit, whose ratings are ``keep`` (f, n): all fits take their steps side by side.
+def _descend(
+    inputs: Mapping[str, Any], keep: np.ndarray, w: np.ndarray, steps: int, rate: float, on_progress: Progress
+) -> np.ndarray:
+    """A network's w (f, a) for the fits whose ratings are ``keep`` (f, n), by gradient steps from the given one.
 
     Adam (Kingma and Ba, 2015): each coordinate's step is its mean gradient over its typical size.
     """
-    w = np.zeros((len(keep), len(inputs["mean"])))
-    mean, square = np.zeros_like(w), np.zeros_like(w)
-    for step in range(1, _STEPS + 1):
-        gradient = _gradient(inputs, keep, w)
+    mean, square, first = np.zeros_like(w), np.zeros_like(w), _first(inputs)
+    for step in range(1, steps + 1):
+        prediction, slope, layers = _forward(inputs, w)
+        miss = np.where(keep, prediction - inputs["rating"], 0)
+        gradient = _back(inputs, layers, miss * slope / inputs["noise"]).sum(axis=1) @ first + w  # half of it
         mean = 0.9 * mean + 0.1 * gradient
         square = 0.99 * square + 0.01 * gradient**2
-        rate = _RATE * (1 - (step - 1) / _STEPS)  # to nothing, so that it settles
-        w -= rate * (mean / (1 - 0.9**step)) / (np.sqrt(square / (1 - 0.99**step)) + 1e-8)
-        on_progress(step / _STEPS)
+        size = rate * (1 - (step - 1) / steps)  # to nothing, so that it settles
+        w = w - size * (mean / (1 - 0.9**step)) / (np.sqrt(square / (1 - 0.99**step)) + 1e-8)
+        on_progress(step / steps)
     return w
-
-
-def _gradient(inputs: Mapping[str, Any], keep: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """Half the gradient of the cost at ``w`` (f, a), by hand: forwards through the layers, and back."""
-    weights, biases = inputs["weights"], inputs["biases"]
-    a = len(inputs["mean"])
-    users = (inputs["mean"] + w @ inputs["spread"].T) @ weights[0][:a]  # (f, h)
-    items = inputs["items"] @ weights[0][a:] + biases[0]  # (n, h)
-    layers = [users[:, None, :] + items[None, :, :]]  # before each ReLU: (f, n, h)
-    for weight, bias in zip(weights[1:], biases[1:], strict=True):
-        layers.append(np.maximum(layers[-1], 0) @ weight + bias)
-    prediction, slope = _squeezed(layers[-1][:, :, 0], inputs["y_range"])  # (f, n)
-    back = np.where(keep, (prediction - inputs["rating"]) * slope / inputs["noise"], 0)[:, :, None]
-    for weight, before in zip(weights[:0:-1], layers[-2::-1], strict=True):
-        back = (back @ weight.T) * (before > 0)
-    return back.sum(axis=1) @ weights[0][:a].T @ inputs["spread"] + w

@@ -35,21 +35,31 @@ def liked_from(scale: tuple[float, float]) -> float:
     return 4.0 if high == 5 and low < 4 else low + 0.75 * (high - low)
 
 
-def rank_metrics(model: Model, split: Split, *, k: int = AT, most_pairs: int = 8_000_000) -> Ranking | None:
-    """Measure the first ``k`` films that ``model`` puts first for each user with a relevant held-out film.
+def users_to_ask(split: Split, model: Model, *, most_pairs: int = 8_000_000) -> np.ndarray:
+    """The ``user_idx`` (u,) ascending whose lists are measured: those with a relevant held-out film.
 
-    Where users x films are more than ``most_pairs``, or would take a network too long, a seeded sample of users is
-    measured; ``n_users`` says how many were. ``None`` when nobody has a relevant film, or a prediction is not a number.
+    Where users x films are more than ``most_pairs``, or would take a network too long, they are a seeded sample. What
+    is compared must be measured for the same users: choose them once, for the slowest model.
     """
-    users, items, ratings = split.part(split.valid)
-    liked = ratings >= liked_from(split.ratings.scale)
-    asked = np.unique(users[liked])
-    candidates = np.flatnonzero(split.seen_items)
-    most_users = max(1, int(min(most_pairs, _MOST_PRODUCTS / _products(model)) // len(candidates)))
+    users, _, ratings = split.part(split.valid)
+    asked = np.unique(users[ratings >= liked_from(split.ratings.scale)])
+    n_candidates = max(1, int(split.seen_items.sum()))
+    most_users = max(1, int(min(most_pairs, _MOST_PRODUCTS / _products(model)) // n_candidates))
     if len(asked) > most_users:
         asked = np.sort(np.random.default_rng(SEED).choice(asked, most_users, replace=False))
+    return asked
+
+
+def rank_metrics(model: Model, split: Split, asked: np.ndarray, *, k: int = AT) -> Ranking | None:
+    """Measure the first ``k`` films that ``model`` puts first for each user of ``asked`` (u,).
+
+    Who is asked says :func:`users_to_ask`. ``None`` when nobody is asked, or a prediction is not a number.
+    """
     if not len(asked):
         return None
+    users, items, ratings = split.part(split.valid)
+    liked = ratings >= liked_from(split.ratings.scale)
+    candidates = np.flatnonzero(split.seen_items)
     popularity = np.bincount(split.ratings.item_idx[split.train], minlength=split.ratings.n_items)
     wanted = np.zeros(split.ratings.n_users, dtype=bool)
     wanted[asked] = True

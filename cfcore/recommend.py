@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cfcore.approaches.baseline import USER_DAMPING
+from cfcore.embeddings.space import liked_centre
 from cfcore.models import DotModel, Model, Range
 from cfcore.ranking import first, liked_from, score_blocks
 from cfcore.ratings import Ratings, Split
@@ -162,6 +163,20 @@ def liked_by(item_idx: np.ndarray, rating: np.ndarray, scale: tuple[float, float
     order = np.argsort(-rating, kind="stable")
     n = int((rating >= liked_from(scale)).sum()) or (len(rating) + 1) // 2
     return item_idx[order[: min(n, most)]]
+
+
+def person_among_films(
+    vectors: np.ndarray, item_idx: np.ndarray, rating: np.ndarray, scale: tuple[float, float]
+) -> np.ndarray | None:
+    """Where a person stands among the films (k,): the plain mean of those they liked, by :func:`liked_by`.
+
+    For networks, whose users live in a space of their own. ``vectors`` (M, k) hold a row for each film, NaN where it
+    was never trained, in the full space or on a map (a projection of the mean is the mean of the projections).
+    ``item_idx`` (n,) and ``rating`` (n,) are what the person rated. ``None`` where no film they liked has a vector.
+    """
+    liked = liked_by(item_idx, rating, scale)
+    liked = liked[np.isfinite(vectors[liked]).all(axis=1)]
+    return liked_centre(vectors, liked) if len(liked) else None
 
 
 def favourite_genres(ratings: Ratings, most: int = 2) -> list[str]:

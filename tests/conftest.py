@@ -24,7 +24,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "browser" in item.path.parent.parts:
             item.add_marker(pytest.mark.browser)
-    last = ("test_style.py", "test_foldin.py", "test_embeddings_real.py", "test_aside.py", "test_jobs.py", "test_neural.py")
+    last = (
+        "test_style.py",
+        "test_foldin.py",
+        "test_embeddings_real.py",
+        "test_aside.py",
+        "test_jobs.py",
+        "test_neural.py",
+    )
     items.sort(key=lambda item: (item.get_closest_marker("browser") is not None, item.path.name in last))
 
 

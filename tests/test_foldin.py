@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,16 @@ from sklearn.linear_model import Ridge
 from cfcore import approaches
 from cfcore.approaches import fit_baseline, make_config
 from cfcore.config import SplitConfig
-from cfcore.foldin import MOST_LEFT_OUT, Prior, fit_prior, inputs_of, run, user_rows, with_users
+from cfcore.foldin import (
+    MOST_LEFT_OUT,
+    MOST_LEFT_OUT_OF_NETS,
+    Prior,
+    fit_prior,
+    inputs_of,
+    run,
+    user_rows,
+    with_users,
+)
 from cfcore.metrics import rmse
 from cfcore.models import DotModel, Model, NetModel
 from cfcore.ratings import Ratings, Split, make_split
@@ -123,9 +133,8 @@ def test_no_ratings_give_the_average_user(make, random: np.random.Generator) -> 
     np.testing.assert_array_equal(rows, [prior.mean])
 
 
-@pytest.mark.parametrize("make", [dot_model, net_model])
-def test_each_rating_is_left_out_once(make, random: np.random.Generator) -> None:
-    model = make(random)
+def test_each_rating_is_left_out_once(random: np.random.Generator) -> None:
+    model = dot_model(random)
     prior = a_prior(random, 5)
     items, stars = some_ratings(random, 6)
     rows = run(inputs_of(model, prior, items, stars))["rows"]
@@ -136,11 +145,55 @@ def test_each_rating_is_left_out_once(make, random: np.random.Generator) -> None
         np.testing.assert_allclose(rows[1 + left_out], alone, atol=1e-4)
 
 
-def test_of_very_many_ratings_none_is_left_out(random: np.random.Generator) -> None:
-    model = dot_model(random, item_factors=random.normal(size=(500, K)), item_bias=random.normal(size=500))
-    n = MOST_LEFT_OUT + 1
-    rows = run(inputs_of(model, a_prior(random, 5), np.arange(n), np.full(n, 3.0)))["rows"]
-    assert rows.shape == (1, 5)
+@pytest.mark.parametrize("known", [False, True])
+def test_of_a_network_each_is_left_out_from_where_the_row_with_all_is(known: bool, random: np.random.Generator) -> None:
+    """Networks have more than one best row; near the one with all ratings, scipy finds hardly a better one."""
+    model = net_model(random)
+    prior = a_prior(random, 5)
+    items, stars = some_ratings(random, 6)
+    row = run(inputs_of(model, prior, items, stars, leave_out=False))["rows"][0]
+    rows = run(inputs_of(model, prior, items, stars, row=row if known else None))["rows"]
+    assert rows.shape == (7, 5)
+    np.testing.assert_allclose(rows[0], row, atol=1e-9)
+    w = np.linalg.solve(prior.spread, (rows - prior.mean).T).T
+    for left_out in range(6):
+        keep = np.arange(6) != left_out
+        part = model, prior, items[keep], stars[keep]
+        least = minimize(partial(cost, *part), w[0], method="BFGS").fun
+        assert cost(*part, w[1 + left_out]) - least < 0.03 * (cost(*part, np.zeros(5)) - least)
+
+
+@pytest.mark.parametrize(("make", "most"), [(dot_model, MOST_LEFT_OUT), (net_model, MOST_LEFT_OUT_OF_NETS)])
+def test_of_very_many_ratings_none_is_left_out(make, most: int, random: np.random.Generator) -> None:
+    model, prior, films = make(random), a_prior(random, 5), np.arange(most + 1)
+    for n, n_rows in ((most, most + 1), (most + 1, 1)):
+        assert run(inputs_of(model, prior, films[:n], np.full(n, 3.0)))["rows"].shape == (n_rows, 5)
+
+
+@pytest.mark.parametrize("n", [7, 60])
+@pytest.mark.parametrize("y_range", [(1.0, 5.0), None])
+def test_many_factors_are_no_larger_a_problem_than_the_ratings_are(
+    y_range: Any, n: int, random: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As good as the plain a x a steps, without any system that is larger than n."""
+    k = 40
+    factors = random.normal(size=(M, k)) / 6
+    model = dot_model(random, user_factors=np.zeros((30, k)), item_factors=factors, y_range=y_range)
+    prior = a_prior(random, k + 1)
+    items, stars = some_ratings(random, n)
+    solve, sizes = np.linalg.solve, []
+    monkeypatch.setattr(np.linalg, "solve", lambda a, b: sizes.append(a.shape[-1]) or solve(a, b))
+    rows = run(inputs_of(model, prior, items, stars))["rows"]
+    monkeypatch.undo()
+    assert max(sizes) == min(n, k + 1)
+    X, w = np.column_stack([factors[items], np.ones(n)]) @ prior.spread, np.zeros(k + 1)
+    known = prior.mean @ np.column_stack([factors[items], np.ones(n)]).T + model.offset + model.item_bias[items]  # type: ignore[index]
+    for _ in range(50):
+        share = 1 / (1 + np.exp(-(known + X @ w)))
+        f, slope = (known + X @ w, np.ones(n)) if y_range is None else (1 + 4 * share, 4 * share * (1 - share))
+        J = X * slope[:, None]
+        w = w + 0.5 * solve(J.T @ J / prior.noise + np.eye(k + 1), J.T @ (stars - f) / prior.noise - w)
+    np.testing.assert_allclose(rows[0], prior.mean + prior.spread @ w, atol=1e-3)
 
 
 def test_many_ratings_bring_a_planted_user_back(random: np.random.Generator) -> None:

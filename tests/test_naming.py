@@ -223,13 +223,19 @@ def test_the_reason_named_is_the_one_that_was_planted() -> None:
     raters[1], mean[1] = 2.1, 2.1  # severe ones
     count[2], mean[2] = 1, 5.0  # one rating of five stars
     mean[3] = 5.0  # well rated by many, and still no bias
-    table = bias_table(replace(facts, n_ratings=count, raters_mean=raters, mean_rating=mean, bias=bias), n=4)
+    carried = np.zeros(len(count))
+    carried[3] = 1.0  # the factors of its raters add a star
+    told = replace(facts, n_ratings=count, raters_mean=raters, mean_rating=mean, bias=bias, carried=carried)
+    table = bias_table(told, n=4)
     why = dict(zip(table.apart.tolist(), table.why, strict=True))
     assert set(why) == {0, 1, 2, 3}
     assert why[0] == "its raters are generous: over all that they rate, they give 4.90 on average"
     assert why[1] == "its raters are severe: over all that they rate, they give 2.10 on average"
     assert why[2] == "1 rating: too few to move its bias all the way from 0"
     assert why[3].startswith("its raters like its kind more than others do")
+    for other in (replace(told, carried=-carried), replace(told, carried=None)):  # they say the opposite, or nothing
+        table = bias_table(other, n=4)
+        assert table.why[table.apart.tolist().index(3)].startswith("something else")
 
 
 def test_the_lists_hold_the_extremes_among_movies_with_enough_ratings() -> None:

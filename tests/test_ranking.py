@@ -14,7 +14,7 @@ from cfcore.approaches import fit_baseline, make_config
 from cfcore.config import SplitConfig
 from cfcore.metrics import Ranking
 from cfcore.models import DotModel, Model, NetModel
-from cfcore.ranking import first, liked_from, rank_metrics, score_blocks
+from cfcore.ranking import AT, first, liked_from, rank_metrics, score_blocks, users_to_ask
 from cfcore.ratings import Ratings, Split, make_split
 from tests.conftest import make_ratings
 
@@ -106,6 +106,10 @@ def one_by_one(model: Model, split: Split, k: int = 10) -> Ranking:
     )
 
 
+def measured(model: Model, split: Split, *, k: int = AT, **limits: int) -> Ranking | None:
+    return rank_metrics(model, split, users_to_ask(split, model, **limits), k=k)
+
+
 def assert_same(one: Ranking | None, other: Ranking) -> None:
     assert one is not None
     assert vars(one) == pytest.approx(vars(other), abs=1e-12)
@@ -124,7 +128,7 @@ def test_two_users_by_hand() -> None:
     split = hand_made(
         [(0, 0), (1, 3), (2, 1), (2, 2)], [(0, 1, 5.0), (0, 3, 4.0), (1, 2, 4.0), (1, 1, 2.0)], n_users=3, n_items=4
     )
-    found = rank_metrics(by_popularity([4, 3, 2, 1], 3), split, k=2)
+    found = measured(by_popularity([4, 3, 2, 1], 3), split, k=2)
     # user 0 is shown 1, 2: one hit at rank 1 of two relevant. User 1 is shown 0, 1: no hit.
     ideal = 1 + 1 / np.log2(3)
     expected = Ranking(
@@ -141,7 +145,7 @@ def test_two_users_by_hand() -> None:
 
 def test_a_film_that_was_never_trained_cannot_be_recommended_and_counts_as_a_miss() -> None:
     split = hand_made([(0, 0), (1, 1)], [(0, 2, 5.0), (0, 1, 5.0)], n_users=2, n_items=3)
-    found = rank_metrics(by_popularity([1, 2, 9], 2), split, k=2)
+    found = measured(by_popularity([1, 2, 9], 2), split, k=2)
     assert found is not None
     assert (found.recall, found.precision, found.hit_rate) == (0.5, 0.5, 1.0)  # film 1 found, film 2 missed
     assert found.ndcg == pytest.approx(1 / (1 + 1 / np.log2(3)))
@@ -150,9 +154,9 @@ def test_a_film_that_was_never_trained_cannot_be_recommended_and_counts_as_a_mis
 
 def test_with_nobody_to_ask_or_a_diverged_model_there_is_no_answer() -> None:
     split = hand_made([(0, 0), (1, 1)], [(0, 1, 2.0)], n_users=2, n_items=2)
-    assert rank_metrics(by_popularity([1, 2], 2), split) is None
+    assert measured(by_popularity([1, 2], 2), split) is None
     split = hand_made([(0, 0), (1, 1)], [(0, 1, 5.0)], n_users=2, n_items=2)
-    assert rank_metrics(by_popularity([1, np.nan], 2), split) is None
+    assert measured(by_popularity([1, np.nan], 2), split) is None
 
 
 def test_equal_predictions_come_in_the_order_of_the_films() -> None:
@@ -185,13 +189,13 @@ def test_scores_put_films_in_the_order_of_their_predictions(make, sample_split: 
 @pytest.mark.parametrize("make", [random_model, random_net])
 def test_a_plain_loop_over_users_agrees(make, sample_split: Split) -> None:
     model = make(sample_split)
-    assert_same(rank_metrics(model, sample_split), one_by_one(model, sample_split))
+    assert_same(measured(model, sample_split), one_by_one(model, sample_split))
 
 
 def test_the_bias_baseline_on_real_data_agrees_with_a_plain_loop(real_or_sample: Ratings) -> None:
     split = make_split(real_or_sample, SplitConfig.of("random", seed=3))
     model = fit_baseline("bias", split)
-    assert_same(rank_metrics(model, split), one_by_one(model, split))
+    assert_same(measured(model, split), one_by_one(model, split))
 
 
 def test_ndcg_is_scikit_learns(sample_split: Split) -> None:
@@ -206,7 +210,7 @@ def test_ndcg_is_scikit_learns(sample_split: Split) -> None:
     scores[train_users, train_items] = -1e9  # no candidates
     scores[:, ~sample_split.seen_items] = -1e9
     asked = liked.any(axis=1)
-    found = rank_metrics(model, sample_split)
+    found = measured(model, sample_split)
     assert found is not None
     assert found.ndcg == pytest.approx(ndcg_score(liked[asked], scores[asked], k=10), abs=1e-12)
 
@@ -217,7 +221,7 @@ def test_a_perfect_model_gets_full_marks() -> None:
     truth = np.zeros((split.ratings.n_users, split.ratings.n_items), np.float32)
     truth[users, items] = stars
     model = DotModel(user_factors=truth, item_factors=np.eye(split.ratings.n_items, dtype=np.float32))
-    found = rank_metrics(model, split)
+    found = measured(model, split)
     assert found is not None
     assert (found.ndcg, found.recall, found.hit_rate) == (1.0, 1.0, 1.0)
 
@@ -225,11 +229,11 @@ def test_a_perfect_model_gets_full_marks() -> None:
 def test_too_many_pairs_are_a_seeded_sample_of_users(sample_split: Split) -> None:
     model = random_model(sample_split)
     n_films = int(sample_split.seen_items.sum())
-    found = rank_metrics(model, sample_split, most_pairs=50 * n_films)
+    found = measured(model, sample_split, most_pairs=50 * n_films)
     assert found is not None
     assert found.n_users == 50
-    assert found == rank_metrics(model, sample_split, most_pairs=50 * n_films)
-    everybody = rank_metrics(model, sample_split)
+    assert found == measured(model, sample_split, most_pairs=50 * n_films)
+    everybody = measured(model, sample_split)
     assert everybody is not None
     assert everybody.n_users > 500
 
@@ -241,9 +245,26 @@ def test_every_run_is_measured_and_so_is_the_bias_baseline(sample_split: Split) 
     assert_same(metrics.baseline_bias_ranking, one_by_one(fit_baseline("bias", sample_split), sample_split))
 
 
+def test_a_wide_network_and_the_baseline_are_asked_about_the_same_users(
+    sample_split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, some = random_net(sample_split), 40
+    n_films = int(sample_split.seen_items.sum())
+    products = sum(weight.size for weight in net.weights[1:])
+    monkeypatch.setattr("cfcore.ranking._MOST_PRODUCTS", some * n_films * products)
+    users, items, _ = sample_split.part(sample_split.valid)
+    metrics = approaches._measure(sample_split, net, net.predict(users, items), "done")
+    asked = users_to_ask(sample_split, net)
+    assert len(asked) == some
+    bias = fit_baseline("bias", sample_split)
+    assert metrics.ranking == rank_metrics(net, sample_split, asked)
+    assert metrics.baseline_bias_ranking == rank_metrics(bias, sample_split, asked)
+    assert metrics.baseline_bias_ranking != measured(bias, sample_split)
+
+
 def test_on_real_data_the_bias_baseline_is_far_above_chance(ml100k: Ratings) -> None:
     split = make_split(ml100k, SplitConfig.of("u1"))
-    found, chance = rank_metrics(fit_baseline("bias", split), split), rank_metrics(random_model(split), split)
+    found, chance = measured(fit_baseline("bias", split), split), measured(random_model(split), split)
     assert found is not None
     assert chance is not None
     assert found.ndcg > 4 * chance.ndcg

@@ -10,7 +10,17 @@ from sklearn.metrics.pairwise import cosine_similarity
 
 from cfcore.models import DotModel
 from cfcore.ratings import Ratings, Split
-from cfcore.recommend import favourite_genres, liked_by, nearest_liked, rated_by, terms, top_n, unseen, well_known
+from cfcore.recommend import (
+    favourite_genres,
+    liked_by,
+    nearest_liked,
+    person_among_films,
+    rated_by,
+    terms,
+    top_n,
+    unseen,
+    well_known,
+)
 from tests.test_ranking import random_model, random_net
 
 
@@ -103,6 +113,16 @@ def test_who_likes_nothing_has_the_half_they_rated_best() -> None:
     items = np.array([7, 8, 9])
     np.testing.assert_array_equal(liked_by(items, np.array([4.0, 2.0, 5.0]), (1, 5)), [9, 7])
     np.testing.assert_array_equal(liked_by(items, np.array([1.0, 2.0, 3.0]), (1, 5)), [9, 8])
+
+
+def test_a_person_stands_in_the_middle_of_the_films_they_liked() -> None:
+    vectors = np.array([[1.0, 0.0], [3.0, 4.0], [np.nan, np.nan], [9.0, 9.0]])
+    rated = np.array([0, 1, 2, 3])
+    found = person_among_films(vectors, rated, np.array([4.0, 5.0, 5.0, 3.0]), (1, 5))  # film 2 was never trained
+    assert found is not None
+    np.testing.assert_allclose(found, [2.0, 2.0])
+    assert person_among_films(vectors, rated[2:3], np.array([5.0]), (1, 5)) is None
+    assert person_among_films(vectors, rated[:0], np.zeros(0), (1, 5)) is None
 
 
 def test_favourite_genres_by_hand(sample: Ratings) -> None:

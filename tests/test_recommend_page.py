@@ -22,6 +22,7 @@ from cfcore.recommend import rated_by, top_n, unseen
 from cfcore.runs import Run
 from cfcore.ui import you
 from cfcore.ui.recommend_exchange import MOST, from_csv, from_link, to_csv, to_link
+from cfcore.ui.recommend_ranking import _verdict
 from cfcore.ui.runs import Chosen
 from cfcore.ui.you import your_vector
 from tests.pages_support import FakeJobs, button, finished, open_page, param, reread, stored, texts, trained
@@ -282,12 +283,16 @@ def test_other_films_are_suggested_when_asked(run: Run) -> None:
     assert not set(first) & set(suggested(app))
 
 
-def test_the_rating_that_moved_you_most_is_named(jobs: FakeJobs, run: Run, sample: Ratings, split: Split) -> None:
+def test_the_rating_that_moved_you_most_is_named(
+    jobs: FakeJobs, run: Run, sample: Ratings, split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
     app = opened(run, "You")
     given: dict[int, float] = dict(zip(suggested(app)[:3], (5.0, 1.0, 3.0), strict=True))
     for film, stars in given.items():
         give(app, film, stars)
-    model, films = model_of(jobs, run), np.flatnonzero(split.seen_items)
+    monkeypatch.setattr("cfcore.ui.recommend_you.BEST_KNOWN", 90)
+    app.run()
+    model, films = model_of(jobs, run), np.argsort(-counts_of(split), kind="stable")[:90]
     predictions = {}
     for left_out in (None, *given):
         others = {film: stars for film, stars in given.items() if film != left_out}
@@ -298,6 +303,28 @@ def test_the_rating_that_moved_you_most_is_named(jobs: FakeJobs, run: Run, sampl
     assert f"for {sample.items.title[most]}. Without it your predictions would differ by {moved[most]:.2f}" in words(
         app
     )
+    assert "over the 90 films with the most training ratings" in texts(app)
+
+
+def test_what_your_ratings_do_is_worked_out_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(run, "You", you="1:5,2:1,3:4")
+    fit, fits = foldin.run, []
+    monkeypatch.setattr(foldin, "run", lambda inputs: fits.append(1) or fit(inputs))
+    predict, sizes = DotModel.predict, []
+    monkeypatch.setattr(
+        DotModel, "predict", lambda self, users, items: sizes.append(len(users)) or predict(self, users, items)
+    )
+    app.run()
+    assert not fits
+    assert max(sizes) < 100  # a list of ten films, and no leaving out over all of them
+    assert "Which rating moved you most" in texts(app)
+
+
+@pytest.mark.parametrize(("how", "most"), [(SCRATCH, foldin.MOST_LEFT_OUT), (NETWORK, foldin.MOST_LEFT_OUT_OF_NETS)])
+def test_of_too_many_ratings_none_is_left_out(jobs: FakeJobs, how: Any, most: int) -> None:
+    app = opened(trained(jobs, **how), you=",".join(f"{film}:{1 + film % 5}" for film in range(1, most + 12)))
+    assert "Too many ratings to leave each one out in turn." in texts(app)
+    assert "Which rating moved you most" not in texts(app)
 
 
 def test_a_link_brings_its_ratings_and_names_what_is_wrong_with_it(run: Run, sample: Ratings) -> None:
@@ -319,9 +346,32 @@ def test_what_you_have_rated_wins_over_an_old_address(run: Run) -> None:
     mine = dict(app.session_state["you"]["sample"])
     app.switch_page("pages/data.py").run()
     app.switch_page(PAGE)
-    app.query_params["you"] = "1:1"
+    app.query_params["you"] = to_link(mine)
     app.run()
     assert app.session_state["you"]["sample"] == mine
+    assert "The link that you opened" not in texts(app)
+
+
+def test_a_friends_link_is_offered_and_can_be_undone(run: Run) -> None:
+    app = opened(run, "You")
+    give(app, suggested(app)[0], 5)
+    mine = dict(app.session_state["you"]["sample"])
+    for take in (False, True):
+        app.switch_page("pages/data.py").run()
+        app.switch_page(PAGE)
+        app.query_params["you"] = "1:1,2:4"
+        app.run()
+        assert app.session_state["you"]["sample"] == mine
+        assert "The link that you opened brings 2 ratings." in texts(app)
+        if not take:
+            button(app, "Keep mine").click().run()
+            assert "The link that you opened" not in texts(app)
+    button(app, "Take these instead").click().run()
+    assert app.session_state["you"]["sample"] == {1: 1.0, 2: 4.0}
+    assert "Your own 1 rating can be brought back" in texts(app)
+    button(app, "Undo").click().run()
+    assert app.session_state["you"]["sample"] == mine
+    assert "The link that you opened" not in texts(app)
 
 
 def test_ratings_stay_when_one_comes_back_and_for_every_run(jobs: FakeJobs, run: Run) -> None:
@@ -362,17 +412,47 @@ def test_while_a_worker_is_at_it_the_last_list_stays_and_a_failure_can_be_tried_
     before = list(app.dataframe[0].value["Film"])
     done, task, tries = jobs.compute, Task("slow"), []
     monkeypatch.setattr("cfcore.ui.you._MOMENT", 0.0)
-    monkeypatch.setattr(jobs, "compute", lambda *args, again=False: tries.append(again) or task)
+    monkeypatch.setattr(jobs, "compute", lambda *args, again=False, owner="": tries.append(again) or task)
     give(app, film, 2)
     assert "A worker is finding your row in this network" in texts(app)
     assert list(app.dataframe[0].value["Film"]) == before
     task.end("failed", "The worker was lost before this was computed: try again.")
     app.run()
     assert "You could not be folded in. The worker was lost" in words(app)
-    monkeypatch.setattr(jobs, "compute", lambda *args, again=False: tries.append(again) or done(*args))
+    monkeypatch.setattr(jobs, "compute", lambda *args, again=False, owner="": tries.append(again) or done(*args))
     button(app, "Try again").click().run()
     assert True in tries
     assert list(app.dataframe[0].value["Film"]) != before
+
+
+def test_a_network_answers_first_and_says_what_each_rating_does_after_that(
+    jobs: FakeJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two tasks of two owners; the second begins from the first one's answer and may be waited for, or fail."""
+    task, done, asked = Task("slow"), jobs.compute, []
+
+    def compute(kind: str, key: str, inputs: dict[str, Any], *, again: bool = False, owner: str = "") -> Task:
+        asked.append((key, inputs, owner))
+        return task if inputs["leave_out"] and not again else done(kind, key, inputs)
+
+    monkeypatch.setattr("cfcore.ui.you._LESS", 0.0)
+    monkeypatch.setattr(jobs, "compute", compute)
+    run = trained(jobs, **NETWORK)
+    app = opened(run, you="1:5,2:1,3:4")
+    assert len(app.dataframe[0].value) == 10
+    assert "A worker leaves each of your ratings out in turn" in texts(app)
+    (key, first, owner), (other_key, second, other_owner) = asked[0], asked[1]
+    visitor = app.session_state["visitor"]
+    assert (owner, other_owner) == (f"{visitor}:you", f"{visitor}:you-without")
+    assert f":{run.id}:done:{len(run.history)}:" in key
+    assert key != other_key
+    assert not first["leave_out"]
+    np.testing.assert_array_equal(second["row"], foldin.run(first)["rows"][0])
+    task.end("failed", "The worker was lost before this was computed: try again.")
+    app.run()
+    assert "could not be left out in turn. The worker was lost" in words(app)
+    button(app, "Try again").click().run()
+    assert "Which rating moved you most" in texts(app)
 
 
 # Keeping, sharing, bringing
@@ -420,6 +500,8 @@ def test_text_ids_survive_link_and_csv_and_no_cell_is_a_formula(jobs: FakeJobs) 
     known = {str(item): str(item) for item in ratings.items.item_id}
     assert from_link(to_link(mine) or "", known, (1, 5)).ratings == mine
     data = to_csv(mine, dict(zip(known, ratings.items.title, strict=True)))
+    spaced = to_csv({7: 3.0}, {7: ' =HYPERLINK("x")'})
+    assert next(csv.reader(spaced.decode("utf-8-sig").splitlines()[1:]))[1].startswith("'")
     for row in csv.reader(io.StringIO(data.decode("utf-8-sig"))):
         assert not any(cell.startswith(("=", "+", "-", "@")) for cell in row)
     assert from_csv(data, known, (1, 5)).ratings == mine
@@ -532,6 +614,27 @@ def test_a_sample_of_users_is_said(jobs: FakeJobs, run: Run, monkeypatch: pytest
     get = jobs.store.get_many
     monkeypatch.setattr(jobs.store, "get_many", lambda ids: [replace(run, metrics=few) for run in get(ids)])
     assert "A sample: 20 of" in texts(opened(run, "Ranking quality"))
+
+
+@pytest.mark.parametrize(
+    ("ndcg", "coverage", "rmse", "says", "says_not"),
+    [
+        (0.15, 0.3, 0.9, ("ranks better", "3.0 times as many"), ("RMSE",)),
+        (0.105, 0.3, 0.9, ("about as well as",), ("times as many", "RMSE")),
+        (0.05, 0.3, 1.1, ("ranks worse",), ("times as many", "RMSE")),
+        (0.05, 0.03, 0.9, ("ranks worse", "Yet its RMSE is better", "hold 3.0% of the films"), ("times as many",)),
+        (0.0, 0.3, None, ("ranks worse",), ("times as many", "RMSE")),
+    ],
+)
+def test_the_verdict_says_no_more_than_the_numbers_do(
+    run: Run, ndcg: float, coverage: float, rmse: float | None, says: tuple[str, ...], says_not: tuple[str, ...]
+) -> None:
+    bias = Ranking(precision=0.1, recall=0.1, ndcg=0.1, hit_rate=0.5, coverage=0.1, mean_popularity=30.0, n_users=20)
+    assert run.metrics is not None
+    metrics = replace(run.metrics, valid_rmse=rmse, baseline_bias_rmse=1.0)
+    found = _verdict(metrics, replace(bias, ndcg=ndcg, coverage=coverage), bias)
+    assert [part for part in says if part not in found] == []
+    assert [part for part in says_not if part in found] == []
 
 
 def test_a_run_from_before_the_ranking_was_measured_says_so(jobs: FakeJobs, run: Run) -> None:

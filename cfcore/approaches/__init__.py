@@ -25,7 +25,7 @@ from cfcore.config import RunConfig
 from cfcore.memory import PeakMemory
 from cfcore.metrics import mae, mse, rmse
 from cfcore.models import DotModel, Model
-from cfcore.ranking import rank_metrics
+from cfcore.ranking import rank_metrics, users_to_ask
 from cfcore.ratings import Split
 from cfcore.training import (
     Approach,
@@ -123,6 +123,7 @@ def _measure(split: Split, model: Model, predictions: np.ndarray, status: str) -
     fitted = {key: fit_baseline(key, split) for key in BASELINES}
     baselines = {key: baseline.predict(users, items) for key, baseline in fitted.items()}
     finite = status != "diverged" and bool(np.isfinite(predictions).all())
+    asked = users_to_ask(split, model)  # once: the same for the baseline
     return Metrics(
         valid_mse=mse(predictions, truth) if finite else None,
         valid_rmse=rmse(predictions, truth) if finite else None,
@@ -131,8 +132,8 @@ def _measure(split: Split, model: Model, predictions: np.ndarray, status: str) -
         baseline_mean_mae=mae(baselines["global_mean"], truth),
         baseline_bias_rmse=rmse(baselines["bias"], truth),
         baseline_bias_mae=mae(baselines["bias"], truth),
-        ranking=rank_metrics(model, split) if finite else None,
-        baseline_bias_ranking=rank_metrics(fitted["bias"], split) if finite else None,
+        ranking=rank_metrics(model, split, asked) if finite else None,
+        baseline_bias_ranking=rank_metrics(fitted["bias"], split, asked) if finite else None,
     )
 
 

@@ -23,11 +23,11 @@ from cfcore.charts.map_style import Colour, colour_encoding, ink, legend_columns
 Drag = Literal["move", "select"]
 Limits = tuple[float, float, float, float]  # x from, x to, y from, y to
 
-MAP_HEIGHT = 590  # pixels, legend and axes included; pages reserve it
+MAP_HEIGHT = 600  # pixels, legend and axes included; pages reserve it
 SELECTIONS = ("grid", "picked", "region")
 MANY = 1000  # films: beyond, what is evaluated for each point at each step of a zoom is kept to a minimum
 
-_AXIS, _LEGEND, _LEGEND_ROW = 84, 46, 21  # pixels: x axis with its title, a legend, each further row of it
+_AXIS, _LEGEND, _LEGEND_ROW = 100, 46, 21  # pixels: x axis with two lines of title, legend, each further row of it
 _PERSON = (
     "M-0.24,-0.26a0.24,0.24 0 1,0 0.48,0a0.24,0.24 0 1,0 -0.48,0z"
     "M-0.5,0.5c0,-0.36 0.22,-0.46 0.5,-0.46s0.5,0.1 0.5,0.46z"
@@ -230,5 +230,5 @@ def _position(axis: Literal["x", "y"], frame: MapFrame) -> dict[str, Any]:
             "zero": False,
             "nice": False,
         },
-        "axis": {"title": title, "tickCount": 5, "labels": frame.ticks, "format": "~g"},
+        "axis": {"title": title.split("\n"), "tickCount": 5, "labels": frame.ticks, "format": "~g"},
     }

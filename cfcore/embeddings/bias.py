@@ -105,9 +105,16 @@ def _why(facts: Facts, parts: np.ndarray, row: int) -> str:
     if reason == "few ratings":
         n = int(facts.n_ratings[row])
         return f"{n:,} rating{'' if n == 1 else 's'}: too few to move its bias all the way from 0"
-    if parts[2] > 0:
-        return "its raters like its kind less than others do, and the factors say so instead of its bias"
-    return "its raters like its kind more than others do, and the factors say so instead of its bias"
+    if facts.carried is None or (facts.carried[row] - _typical(facts.carried, facts.n_ratings)) * parts[2] >= 0:
+        return "something else: neither who rated it, nor how many, nor what the factors add explains it"
+    kind = "less" if parts[2] > 0 else "more"
+    return f"its raters like its kind {kind} than others do, and the factors say so instead of its bias"
+
+
+def _typical(carried: np.ndarray, n_ratings: np.ndarray) -> float:
+    """What the factors add to a rating on average."""
+    known = np.isfinite(carried) & (n_ratings > 0)
+    return float(np.average(carried[known], weights=n_ratings[known])) if known.any() else 0.0
 
 
 def _rank(values: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ compared with the true tastes one by one. Two measures do not mind:
 
 With 50 columns and 321 movies a plain fit finds something in pure noise (R2 of about 0.16, a first canonical
 correlation of about 0.5). So both are measured on movies that the reading was not fitted on: five-fold
-cross-validation, repeated with four shuffles. The ridge penalty is chosen within the movies that are fitted on, by
+cross-validation, repeated with several shuffles. The ridge penalty is chosen within the movies that are fitted on, by
 their leave-one-out error. A space that knows nothing gets about 0, or a little less. Sources: Hoerl and Kennard
 (1970); Hotelling (1936); Hastie, Tibshirani and Friedman, The Elements of Statistical Learning (2009), 3.4 and 7.10.
 """
@@ -67,8 +67,10 @@ def truth_of(ratings: Ratings, idx: np.ndarray, side: Literal["items", "users"] 
     )
 
 
-def recovery(factors: np.ndarray, tastes: npt.ArrayLike) -> Recovery:
+def recovery(factors: np.ndarray, tastes: npt.ArrayLike, shuffles: int = _SHUFFLES) -> Recovery:
     """How well the learned ``factors`` (n, k) tell the true ``tastes`` (n, t), on rows not fitted on.
+
+    ``shuffles`` says how often the five folds are drawn; what they give is averaged.
 
     Raises:
         ValueError: there are fewer than 20 rows, or a taste is the same for all of them.
@@ -82,7 +84,7 @@ def recovery(factors: np.ndarray, tastes: npt.ArrayLike) -> Recovery:
         raise ValueError("a taste that is the same for all cannot be recovered: leave it out")
     rng = np.random.default_rng(_SEED)
     errors, canonical = [], []
-    for _ in range(_SHUFFLES):
+    for _ in range(shuffles):
         read = np.empty_like(Y)
         for held_out in np.array_split(rng.permutation(len(X)), _FOLDS):
             fitted = np.setdiff1d(np.arange(len(X)), held_out)

@@ -90,7 +90,7 @@ def _scatters(learned: Learned, table: BiasTable) -> None:
     ]
     st.caption(
         f"Bias goes along {', '.join(each for each in said if each)}. On the dashed line the bias says the same as the "
-        "mean; films with few ratings lie nearer to bias 0 than it."
+        "mean; the fewer ratings a film has, the closer its bias stays to 0."
     )
 
 

@@ -28,7 +28,7 @@ from cfcore.ui.explore_space import Learned
 from cfcore.ui.explore_view import choose_component, component_title
 from cfcore.ui.frame import guard
 from cfcore.ui.runs import Chosen
-from cfcore.ui.words import count, sentence
+from cfcore.ui.words import count, plain, sentence
 
 MOST_FRAMES = 60
 FILMS = (100, 300, 1000)
@@ -82,7 +82,8 @@ def _draw(chosen: Chosen, learned: Learned) -> None:
             return
         data = flight_data(chosen.run.history, learned, frames, n or FILMS[1])
         _component()(data=data, key="flight")
-        st.caption(f"Across: {component_title(learned, x)}. Up: {component_title(learned, y)}.")
+        across, up = (plain(component_title(learned, at).replace("\n", ", ")) for at in (x, y))
+        st.caption(f"Across: {across}. Up: {up}. {_overfitting(chosen.run.history)}".strip())
         film.write_address(chosen.run.id, learned)
 
 
@@ -125,7 +126,20 @@ def _component() -> Any:
 def _frames(chosen: Chosen, learned: Learned, axes: tuple[int, int]) -> Frames:
     arrays = state.run_arrays(chosen.run.id, *SNAPSHOTS)
     epochs, items, factors = (arrays[name] for name in SNAPSHOTS)
-    return trajectories(learned.pca, axes, epochs, items, factors, learned.space)
+    shown = [*learned.known[: FILMS[-1]], film.chosen_film(learned)]  # of the others no frame is wanted
+    among = np.isin(learned.space.rows_of(items), [row for row in shown if row is not None])
+    return trajectories(learned.pca, axes, epochs, items[among], factors[:, among], learned.space)
+
+
+def _overfitting(history: Sequence[EpochResult]) -> str:
+    """A sentence where the validation loss rose again before the end."""
+    best = min(history, key=lambda each: each.valid_loss, default=None)
+    if best is None or not history[-1].valid_loss > 1.003 * best.valid_loss:
+        return ""
+    return (
+        f"The valid loss was lowest after epoch {best.epoch}; from there on only the train loss fell: the model learnt "
+        "the training ratings by heart (overfitting)."
+    )
 
 
 def _packed(xy: np.ndarray) -> str:

@@ -36,13 +36,13 @@ class Look:
     by_popularity: bool
 
 
-def choose_colour(learned: Learned) -> tuple[str, list[str]]:
+def choose_colour(learned: Learned, *, live: bool) -> tuple[str, list[str]]:
     """What colours the films, and by which genres where it is the genre."""
     facts = learned.facts
     offered = [GENRE] * bool(facts.genre_names) + [YEAR] * bool(np.isfinite(facts.year).any())
     offered += [MEAN, COUNT] + [BIAS] * (facts.bias is not None) + [NONE]
     by = _one("Colour by", offered, "explore-colour")
-    return by, _genres(learned) if by == GENRE else []
+    return by, _genres(learned, live) if by == GENRE else []
 
 
 def choose_look(learned: Learned, by: str, wanted: list[str]) -> Look:
@@ -68,12 +68,13 @@ def _one(label: str, options: list[str], key: str) -> str:
     return st.selectbox(label, options, key=key, persist_state="session")
 
 
-def _genres(learned: Learned) -> list[str]:
+def _genres(learned: Learned, live: bool) -> list[str]:
+    """The genres that get a colour: until the reader changes them, those that this run tells apart best."""
     key, names = "explore-genres", learned.facts.genre_names
-    if key in st.session_state:
-        st.session_state[key] = [name for name in st.session_state[key] if name in names]
-    else:
-        st.session_state[key] = list(learned.telling_genres)
+    usual = list(learned.common_genres if live else learned.telling_genres)  # which would change at each epoch
+    if st.session_state.get(key) in (None, st.session_state.get(f"{key}:usual")):
+        st.session_state[key] = st.session_state[f"{key}:usual"] = usual
+    st.session_state[key] = [name for name in st.session_state[key] if name in names]
     return st.multiselect(
         "Genres",
         sorted(names),
@@ -119,7 +120,8 @@ def _colour(by: str, genres: list[str], value: np.ndarray | None, rows: np.ndarr
     shown = shown[np.isfinite(shown)]
     if by == NONE or len(shown) == 0:
         return Colour()
-    low, high = np.quantile(shown, [0.02, 0.98])  # a few outliers must not take the whole ramp
+    # A few outliers must not take the whole ramp, nor old films, of which there are few.
+    low, high = np.quantile(shown, [0.1 if by == YEAR else 0.02, 0.98])
     if low == high:
         low, high = low - 0.5, high + 0.5
     if by == YEAR:

@@ -16,11 +16,11 @@ from cfcore.ui.explore_look import Look, choose_colour, choose_look
 from cfcore.ui.explore_panel import Near, film_panel, find_nearest, region_panel
 from cfcore.ui.explore_people import People, choose_people
 from cfcore.ui.explore_space import Learned, learned, plain_id
-from cfcore.ui.explore_view import STAGE_HEIGHT, View, choose_view
+from cfcore.ui.explore_view import View, choose_view
 from cfcore.ui.explore_words import map_alt
 from cfcore.ui.frame import guard
 from cfcore.ui.runs import Chosen, look_again
-from cfcore.ui.words import count
+from cfcore.ui.words import count, sentence
 
 MOVE, SELECT = "Move", "Select"
 ZOOM = 1.6
@@ -34,17 +34,21 @@ def map_tab(chosen: Chosen) -> None:
 def _draw(chosen: Chosen) -> None:
     with guard():
         chosen = look_again(chosen)
-        space = learned(chosen)
+        try:
+            space = learned(chosen)
+        except ValueError as problem:  # a run that trains may diverge while it is looked at
+            st.warning(sentence(str(problem)), icon=":material/blur_off:")
+            return
         left, middle, right = st.columns([1.05, 2.75, 1.4], gap="medium")
         with left:
             film.search_box(space, "map")
             view = choose_view(chosen, space, middle)
-            colour_by, genres = choose_colour(space)
+            colour_by, genres = choose_colour(space, live=chosen.live)
             with st.expander("Number, size, people", icon=":material/tune:"):
                 look = choose_look(space, colour_by, genres)
                 people = choose_people(chosen, space, view) if view is not None else None
         row = film.chosen_film(space)
-        with right, st.container(height=STAGE_HEIGHT, border=False):
+        with right:
             first, second = st.container(), st.container()
             film_place, region_place = (second, first) if film.region_is_latest() else (first, second)
             with film_place:
@@ -71,7 +75,8 @@ def _map(chosen: Chosen, space: Learned, view: View, look: Look, people: People,
     drawn = _drawn(space, view, look, people, near, rows)
     xy = np.concatenate([drawn.xy, people.table[["x", "y"]].to_numpy()])
     limits = limits_of(xy)
-    drag = _bar(film.shown(start) or limits, len(look.rows))
+    now = f" · training, epoch {chosen.epoch} of {chosen.run.request.config.epochs}" if chosen.live else ""
+    drag = _bar(film.shown(start) or limits, f"{count(len(look.rows))} films{now}")
     frame = MapFrame(
         x_title=view.titles[0],
         y_title=view.titles[1],
@@ -96,7 +101,7 @@ def _map(chosen: Chosen, space: Learned, view: View, look: Look, people: People,
         st.caption(people.words)
 
 
-def _bar(shown: Limits, n: int) -> Drag:
+def _bar(shown: Limits, words: str) -> Drag:
     """What dragging does, and buttons for whoever has no wheel."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="map-bar"):
         mode = st.segmented_control(
@@ -109,9 +114,9 @@ def _bar(shown: Limits, n: int) -> Drag:
             persist_state="session",
             help="What dragging on the map does. With Shift it does the other.",
         )
-        for icon, words, factor in (("zoom_in", "In", 1 / ZOOM), ("zoom_out", "Out", ZOOM)):
+        for icon, label, factor in (("zoom_in", "In", 1 / ZOOM), ("zoom_out", "Out", ZOOM)):
             st.button(
-                words,
+                label,
                 icon=f":material/{icon}:",
                 key=f"zoom:{icon}",
                 on_click=lambda by=factor: film.start_anew(shown=_zoomed(shown, by)),
@@ -122,7 +127,7 @@ def _bar(shown: Limits, n: int) -> Drag:
             key="zoom:all",
             on_click=lambda: film.start_anew(shown=None),
         )
-        st.markdown(f"{count(n)} films", width="content")
+        st.caption(words, width="content")
     return "select" if mode == SELECT else "move"
 
 

@@ -90,8 +90,7 @@ def film_panel(learned: Learned, view: View | None, near: Near) -> None:
     """The table of the nearest films, and how little of it the picture shows."""
     similarity = near.metric == COSINE
     table: dict[str, Any] = {"Film": learned.title[near.rows], "Near": np.clip(near.bars, 0, 1)}
-    if not similarity:
-        table["Distance"] = near.values
+    table["Value"] = near.values  # a bar cannot show a similarity below 0, nor a distance
     key = f"near:{near.row}:{near.metric}:{near.n_among}"
 
     def follow() -> None:
@@ -105,18 +104,25 @@ def film_panel(learned: Learned, view: View | None, near: Near) -> None:
         height=ROW * (len(near.rows) + 1) + 3,
         row_height=ROW,
         column_config={
-            "Film": st.column_config.TextColumn("Film", width=185),
+            "Film": st.column_config.TextColumn("Film", width=150),
             "Near": st.column_config.ProgressColumn(
                 "Similarity" if similarity else "Nearness",
                 min_value=0.0,
                 max_value=1.0,
-                width=105 if similarity else 95,
-                format="%.2f" if similarity else "percent",
-                help="Cosine of the angle between the two vectors: 1 is the same direction."
+                width=75,
+                format=" ",
+                help="From no likeness, or none, to the same direction."
                 if similarity
-                else "0% is as far as the farthest film, 100% the same place.",
+                else "From as far as the farthest film to the same place.",
             ),
-            "Distance": st.column_config.NumberColumn("Distance", format="%.2f", width=70),
+            "Value": st.column_config.NumberColumn(
+                "Cosine" if similarity else "Distance",
+                format="%.2f",
+                width=65,
+                help="Cosine of the angle between the two vectors: 1 is the same direction, 0 none in common."
+                if similarity
+                else "Euclidean distance between the two vectors.",
+            ),
         },
         key=key,
         on_select=follow,

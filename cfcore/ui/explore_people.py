@@ -77,7 +77,7 @@ def choose_people(chosen: Chosen, learned: Learned, view: View) -> People:
 
 def favourites(chosen: Chosen, learned: Learned, user: int) -> np.ndarray:
     """The rows of the films that this user rated highest in training, the better known first among equals."""
-    best = _favourites(chosen.run.id, chosen, learned)
+    best = _favourites(chosen.version, chosen, learned)
     return best.rows[np.searchsorted(best.users, user) : np.searchsorted(best.users, user, side="right")]
 
 
@@ -90,7 +90,7 @@ class _Favourites:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _favourites(run_id: str, _chosen: Chosen, _learned: Learned) -> _Favourites:
+def _favourites(version: str, _chosen: Chosen, _learned: Learned) -> _Favourites:
     users, items, stars = _chosen.split.part(_chosen.split.train)
     rows = _learned.space.rows_of(items)
     users, rows, stars = users[rows >= 0], rows[rows >= 0], stars[rows >= 0]
@@ -104,8 +104,12 @@ def _place(chosen: Chosen, learned: Learned, view: View) -> tuple[np.ndarray, st
     """Where every user stands (U, 2), NaN where nobody knows, and how that was found, in words."""
     if view.place is not None and isinstance(chosen.model, DotModel):
         xy = view.place(chosen.arrays["user_factors"].astype(np.float64))
-        return xy, "A person stands where their factors point: films that lie that way suit them."
-    best, n = _favourites(chosen.run.id, chosen, learned), chosen.ratings.n_users
+        zero = view.place(np.zeros((1, chosen.arrays["user_factors"].shape[1])))[0]
+        return xy, (
+            "A person stands where a film with their factors would. What suits them is a direction: from where all "
+            f"factors are 0 ({_signed(zero[0])} across, {_signed(zero[1])} up on this map) through them and on."
+        )
+    best, n = _favourites(chosen.version, chosen, learned), chosen.ratings.n_users
     with np.errstate(invalid="ignore"):
         xy = np.column_stack(
             [
@@ -114,3 +118,7 @@ def _place(chosen: Chosen, learned: Learned, view: View) -> tuple[np.ndarray, st
             ]
         )
     return xy, "A person stands in the middle of the films they rated highest."
+
+
+def _signed(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")

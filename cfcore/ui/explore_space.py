@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,10 +11,12 @@ import streamlit as st
 
 from cfcore.charts.labels import short_title
 from cfcore.embeddings import Axis, Facts, Projection, Space, describe_axes, film_facts, fit_pca, make_space
+from cfcore.embeddings.axes import correlation
 from cfcore.ui.runs import Chosen
 
 MOST_GENRES = 6
 MOST_OFFERED = 2000
+BEST_KNOWN = 300
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -92,6 +94,12 @@ class Learned:
         return describe_axes(self.pca.scores, self.facts, names, among)
 
     @cached_property
+    def common_genres(self) -> tuple[str, ...]:
+        """The genres of most of the best known movies."""
+        counts = self.facts.genres[self.known[:BEST_KNOWN]].sum(axis=0)
+        return tuple(self.facts.genre_names[g] for g in np.argsort(-counts, kind="stable")[:MOST_GENRES] if counts[g])
+
+    @cached_property
     def telling_genres(self) -> tuple[str, ...]:
         """The genres whose movies lie apart from the others most, the share of variance that each explains deciding."""
         has, X = self.facts.genres, self.space.vectors.astype(np.float64)
@@ -112,24 +120,31 @@ def learned(chosen: Chosen) -> Learned:
     Raises:
         ValueError: it has no vectors that could be drawn.
     """
-    return _learned(chosen.run.id, chosen.epoch, chosen)
+    return _learned(chosen.version, chosen)
 
 
 # Only what identifies the entry is hashed; a run that trains makes a new entry each epoch, and old ones fall out.
-@st.cache_resource(max_entries=6, show_spinner="Finding the principal components")
-def _learned(run_id: str, epoch: int, _chosen: Chosen) -> Learned:
+@st.cache_resource(max_entries=30, show_spinner="Finding the principal components")
+def _learned(version: str, _chosen: Chosen) -> Learned:
     space = make_space(_chosen.arrays["item_factors"])
-    facts = film_facts(_chosen.split, space, _chosen.arrays.get("item_bias"))
+    bias = _chosen.arrays.get("item_bias")
+    facts = film_facts(_chosen.split, space, bias, None if bias is None else _chosen.arrays["user_factors"])
     items, at = _chosen.ratings.items, space.item_idx
     return Learned(
         space=space,
-        pca=fit_pca(space.vectors),
+        pca=_upright(fit_pca(space.vectors), facts),
         facts=facts,
         item_id=items.item_id[at],
         title=items.title[at],
         genre_text=items.genre_text()[at],
         known=np.argsort(-facts.n_ratings, kind="stable"),
     )
+
+
+def _upright(pca: Projection, facts: Facts) -> Projection:
+    """The same components, each turned so that well rated movies are to the right, or up: a sign means nothing."""
+    signs = np.array([-1.0 if (correlation(scores, facts.mean_rating) or 0) < 0 else 1.0 for scores in pca.scores.T])
+    return replace(pca, components=pca.components * signs[:, None], scores=pca.scores * signs)
 
 
 def plain_id(value: Any) -> int | str:

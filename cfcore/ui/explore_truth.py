@@ -13,6 +13,8 @@ from cfcore.ui.frame import guard
 from cfcore.ui.runs import Chosen
 from cfcore.ui.words import sentence
 
+SHUFFLES = 2  # of the cross-validation on the page; each takes a while, and more hardly change two decimals
+
 
 def truth_tab(chosen: Chosen, learned: Learned) -> None:
     """A row for each true taste, of films and of people."""
@@ -23,7 +25,7 @@ def truth_tab(chosen: Chosen, learned: Learned) -> None:
             "on: 1 is all of it, 0 nothing."
         )
         try:
-            films, people, before = _measured(chosen.run.id, chosen.epoch, chosen, learned)
+            films, people, before = _measured(chosen.version, chosen, learned)
             names = truth_of(chosen.ratings, learned.space.item_idx).names
         except ValueError as problem:
             st.info(sentence(str(problem)), icon=":material/science:")
@@ -63,15 +65,13 @@ def _share(r2: np.ndarray) -> np.ndarray:
 
 
 @st.cache_resource(max_entries=8, show_spinner="Asking the simulation for the truth")
-def _measured(
-    run_id: str, epoch: int, _chosen: Chosen, _learned: Learned
-) -> tuple[Recovery, Recovery | None, Recovery | None]:
+def _measured(version: str, _chosen: Chosen, _learned: Learned) -> tuple[Recovery, Recovery | None, Recovery | None]:
     """Of the films, of the people, and of the films before training, where that is known."""
     space, ratings = _learned.space, _chosen.ratings
-    films = recovery(space.vectors, truth_of(ratings, space.item_idx).values)
+    films = recovery(space.vectors, truth_of(ratings, space.item_idx).values, shuffles=SHUFFLES)
     users = _chosen.arrays["user_factors"]
     known = np.flatnonzero(np.isfinite(users).all(axis=1))
-    people = recovery(users[known], truth_of(ratings, known, "users").values) if users.shape[1] else None
+    people = recovery(users[known], truth_of(ratings, known, "users").values, shuffles=1) if users.shape[1] else None
     return films, people, _before(_chosen)
 
 
@@ -85,4 +85,6 @@ def _before(chosen: Chosen) -> Recovery | None:
     if len(arrays["snapshot_epochs"]) == 0 or arrays["snapshot_epochs"][0] != 0:
         return None
     items = arrays["snapshot_item_idx"]
-    return recovery(arrays["snapshot_factors"][0].astype(np.float64), truth_of(chosen.ratings, items).values)
+    return recovery(
+        arrays["snapshot_factors"][0].astype(np.float64), truth_of(chosen.ratings, items).values, shuffles=1
+    )

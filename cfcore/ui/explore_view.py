@@ -30,9 +30,9 @@ _NUMBER = re.compile(r"PC(\d+)")
 class View:
     """``xy`` (m, 2) places the films; ``name`` tells this pair of axes from others.
 
-    ``titles`` stand at the axes and ``axes`` say what they follow (``None`` where an axis means nothing). ``place``
-    puts other vectors (n, k) on the same axes (n, 2), where that is possible. ``held`` is the share of the variance
-    that the picture shows, where it is one of the two.
+    ``titles`` stand at the axes, in a line or two, and ``axes`` say what they follow (``None`` where an axis means
+    nothing). ``place`` puts other vectors (n, k) on the same axes (n, 2), where that is possible. ``held`` is the share
+    of the variance that the picture shows, where it is one of the two.
     """
 
     name: str
@@ -78,14 +78,18 @@ def components(learned: Learned, x: int, y: int) -> View:
 
 
 def component_title(learned: Learned, at: int) -> str:
-    """What a component follows, where it does, and its share of the variance."""
-    axis, share = learned.axes[at], percent(float(learned.pca.shares[at]))
-    return f"{said(axis, f'PC{at + 1}')} · {share} of the variance"
+    """A component's share of the variance and, on a line of its own, what it follows where it does."""
+    name, share = f"PC{at + 1}", percent(float(learned.pca.shares[at]))
+    follows = said(learned.axes[at], name).removeprefix(name).strip()
+    return f"{name} · {share} of the variance" + (f"\n{follows}" if follows else "")
 
 
 def said(axis: Axis, name: str) -> str:
     """The strongest thing that an axis follows, in a few words; only its name where it follows nothing known."""
-    return name if "nothing we know" in axis.words else axis.words.split(" and ")[0].rstrip(",")
+    if not axis.follows:
+        return name
+    what, r = axis.follows[0]
+    return f"{name} {'follows' if r > 0 else 'runs against'} {what}, r = {r:.2f}".replace("-", "−")
 
 
 def choose_component(label: str, learned: Learned, key: str, default: int) -> int:
@@ -139,7 +143,7 @@ def _own(learned: Learned, stage: DeltaGenerator) -> View | None:
     return View(
         name=f"own-{rows}-{y + 1}",
         xy=np.column_stack([x, pca.scores[:, y]]),
-        titles=(f"← {ends[0]} (0)   to   {ends[1]} (1) →", component_title(learned, y)),
+        titles=(f"from {ends[0]} (0)\nto {ends[1]} (1)", component_title(learned, y)),
         axes=(axis, learned.axes[y]),
         place=place,
     )

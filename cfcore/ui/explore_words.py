@@ -17,7 +17,7 @@ def map_alt(learned: Learned, view: View, look: Look, rows: np.ndarray, near: Ne
     xy, titles = view.xy[rows], learned.spoken[rows]
     left, right = titles[xy[:, 0].argmin()], titles[xy[:, 0].argmax()]
     low, high = titles[xy[:, 1].argmin()], titles[xy[:, 1].argmax()]
-    axes = " and upwards ".join(title for title in view.titles if title)
+    axes = " and upwards ".join(title.replace("\n", ", ") for title in view.titles if title)
     words = [f"Map of {count(len(rows))} films. Across {axes}."]
     words.append(f"Farthest left {left}, right {right}, down {low}, up {high}.")
     if look.colour.categories and look.group is not None:

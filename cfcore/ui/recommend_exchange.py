@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, unquote
 
+from cfcore.export.cells import safe
 from cfcore.ui.words import plain
 
 MOST = 1000  # ratings of one person
 MOST_BYTES = 1_000_000
 MOST_IN_LINK = 6000  # characters: longer addresses are cut off on the way
 MOST_TOLD = 20  # mistakes named one by one
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _ID_NAMES = ("movieid", "itemid", "filmid", "id", "movie", "item")
 _RATING_NAMES = ("rating", "stars", "score", "yourrating")
 
@@ -68,7 +68,7 @@ def to_csv(ratings: Mapping[Id, float], titles: Mapping[Id, str]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(["movie_id", "title", "rating"])
-    writer.writerows((_safe(str(item)), _safe(titles.get(item, "")), f"{stars:g}") for item, stars in ratings.items())
+    writer.writerows((safe(item), safe(titles.get(item, "")), f"{stars:g}") for item, stars in ratings.items())
     return text.getvalue().encode("utf-8-sig")
 
 
@@ -137,10 +137,6 @@ def _take(read: Read, item: str, stars: str, known: Mapping[str, Id], scale: tup
 
 def _column(names: list[str], wanted: Iterable[str]) -> int | None:
     return next((names.index(name) for name in wanted if name in names), None)
-
-
-def _safe(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _quoted(text: str) -> str:

@@ -111,11 +111,11 @@ def prior(chosen: Chosen) -> Prior:
     Raises:
         ValueError: the model has diverged.
     """
-    return _prior(chosen.run.id, chosen.epoch, chosen.model, chosen.split)
+    return _prior(chosen.version, chosen.model, chosen.split)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _prior(run_id: str, epoch: int, _model: Model, _split: Split) -> Prior:
+def _prior(version: str, _model: Model, _split: Split) -> Prior:
     return fit_prior(_model, _split)
 
 

@@ -7,7 +7,7 @@ import streamlit as st
 
 from cfcore.charts.reasons import moved_alt, moved_spec
 from cfcore.recommend import Films, top_n, unseen
-from cfcore.ui import state
+from cfcore.ui import state, you
 from cfcore.ui.components import how_many
 from cfcore.ui.frame import guard
 from cfcore.ui.progress import LOADING
@@ -18,12 +18,12 @@ from cfcore.ui.recommend_share import share
 from cfcore.ui.recommend_user import N, at_least, explain, film_table
 from cfcore.ui.recommend_why import Person
 from cfcore.ui.runs import Chosen, look_again
-from cfcore.ui.words import plain
-from cfcore.ui.you import FEW, You, address, ratings_of_you, you_in
+from cfcore.ui.words import count, plain
+from cfcore.ui.you import FEW, You, address, key_of, ratings_of_you, without_each, you_in
 
 POLL_SECONDS = 0.4
 MOST_BARS = 8
-BEST_KNOWN = 1000  # films over which a change of your predictions is measured
+BEST_KNOWN = 300  # films over which a change of your predictions is measured
 
 
 def you_section(chosen: Chosen) -> None:
@@ -35,6 +35,8 @@ def _you(chosen: Chosen) -> None:
     with guard():
         chosen = look_again(chosen)
         found = you_in(chosen)
+        with st.container():  # of its own: what comes after must not move with it
+            _link_offer(chosen)
         _how_far(len(ratings_of_you(chosen.run.request.dataset)))
         first = st.container()  # on a phone the list lies far below the stars
         left, right = st.columns([1, 1.35], gap="large")
@@ -52,6 +54,27 @@ def _you(chosen: Chosen) -> None:
             if len(films.item_idx):
                 explain(chosen, _you_as_person(chosen, found), films, "recommend-why-you")
         state.write_address(address(chosen))
+
+
+def _link_offer(chosen: Chosen) -> None:
+    """A link's ratings that wait for your word, or those of yours that they took the place of."""
+    dataset = chosen.run.request.dataset
+    theirs, mine = you.offered(dataset), you.before_link(dataset)
+    if theirs:
+        n = how_many(len(theirs), "rating", "ratings")
+        words = f"The link that you opened brings {n}. You have ratings of your own, so yours were kept."
+        choice = ("Take these instead", ":material/swap_horiz:", you.take_offered, "Keep mine")
+    elif mine:
+        n = how_many(len(mine), "rating", "ratings")
+        words = f"These are the ratings of the link. Your own {n} can be brought back."
+        choice = ("Undo", ":material/undo:", you.take_back, "Forget mine")
+    else:
+        return
+    label, icon, take, leave = choice
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.info(words, icon=":material/link:", width="stretch")
+        st.button(label, icon=icon, on_click=take, args=(dataset,))
+        st.button(leave, on_click=you.dismiss, type="tertiary")
 
 
 def _films(chosen: Chosen, found: You) -> Films | None:
@@ -152,12 +175,23 @@ def _move(up: int) -> str:
 
 def _moved_most(chosen: Chosen, found: You) -> None:
     """Which of your ratings moved your predictions most: each is left out once, and the row found anew."""
-    if not len(found.item_idx):
+    if not len(found.item_idx) or found.pending:
         return
-    if found.rows is None or len(found.rows) < 2:
-        st.caption("With so many ratings no single one of them moves you much.")
+    without = without_each(chosen, found)
+    if without.problem:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(f"Your ratings could not be left out in turn. {without.problem}", width="stretch")
+            st.button("Try again", key="you-without-again", on_click=_again_without, args=(chosen,))
         return
-    moved = _moved(chosen, found)
+    if without.pending:
+        st.caption("A worker leaves each of your ratings out in turn, to see which moved you most.")
+        if not chosen.live:
+            st.fragment(_until_left_out, run_every=POLL_SECONDS)(chosen)
+        return
+    if without.rows is None:
+        st.caption("Too many ratings to leave each one out in turn.")
+        return
+    moved = _moved(key_of(chosen, found, "moved"), chosen, without)
     order = np.argsort(-moved, kind="stable")[:MOST_BARS]
     names = catalogue(chosen.run.request.dataset).names
     first = order[0]
@@ -171,13 +205,29 @@ def _moved_most(chosen: Chosen, found: You) -> None:
         st.vega_lite_chart(
             spec=moved_spec(titles, moved[order]), width="stretch", key="moved", alt=moved_alt(titles, moved[order])
         )
+    n = len(_best_known(chosen))
+    st.caption(f"Measured as the root mean square change over the {count(n)} films with the most training ratings.")
 
 
-def _moved(chosen: Chosen, found: You) -> np.ndarray:
-    """(n,) stars: the RMS change of your predictions for the best known films when a rating is left out."""
-    model = found.model(chosen)
+def _again_without(chosen: Chosen) -> None:
+    without_each(chosen, you_in(chosen), again=True)
+
+
+def _until_left_out(chosen: Chosen) -> None:
+    with guard():
+        if not without_each(chosen, you_in(chosen)).pending:
+            st.rerun()
+
+
+def _best_known(chosen: Chosen) -> np.ndarray:
     counts = n_trained(chosen)
-    films = np.argsort(-counts, kind="stable")[: min(BEST_KNOWN, int((counts > 0).sum()))]
-    n = len(found.rows) if found.rows is not None else 0
+    return np.argsort(-counts, kind="stable")[: min(BEST_KNOWN, int((counts > 0).sum()))]
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _moved(key: str, _chosen: Chosen, _without: You) -> np.ndarray:
+    """(n,) stars: the RMS change of your predictions for the best known films when a rating is left out."""
+    films, model = _best_known(_chosen), _without.model(_chosen)
+    n = len(_without.rating) + 1
     predictions = model.predict(np.repeat(np.arange(n), len(films)), np.tile(films, n)).reshape(n, len(films))
     return np.sqrt(np.square(predictions[1:] - predictions[0]).mean(axis=1))

@@ -89,6 +89,11 @@ def choose_run(key: str) -> Chosen | None:
         return None
     if chosen is None:
         _wait_for(run)
+    elif chosen.ratings.about.name != state.dataset():
+        st.caption(
+            f":material/database: This run learned from {plain(chosen.ratings.about.title)}; what is shown here is of "
+            "that data set, not of the one named above."
+        )
     return chosen
 
 

@@ -1,14 +1,16 @@
 """You: the ratings that this visit's person has given, and the row that they make in a run's model.
 
 The ratings live in ``st.session_state["you"]``, by data set and raw movie id, for as long as the visit; the address
-carries them as ``?you=``. The row is found anew for every run, epoch and set of ratings: here for dot models, which
-takes milliseconds, on a worker for the networks.
+carries them as ``?you=``. The row is found anew for every state of a run and set of ratings: here for dot models, which
+takes milliseconds, on a worker for the networks. What each rating does is asked for after that, as work of its own.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -16,7 +18,7 @@ import streamlit as st
 from cfcore import foldin
 from cfcore.models import DotModel, Model
 from cfcore.ratings import Ratings
-from cfcore.recommend import liked_by
+from cfcore.recommend import person_among_films
 from cfcore.ui import state
 from cfcore.ui.recommend_exchange import Id, from_link, to_link
 from cfcore.ui.recommend_facts import catalogue, n_trained, prior
@@ -25,13 +27,14 @@ from cfcore.ui.words import sentence
 
 FEW = 5  # ratings from which the list is mostly one's own
 _MOMENT = 0.25  # seconds to wait for a worker before the page is drawn without its answer
+_LESS = 0.1  # the same for what a rating does, which comes second
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class You:
     """You in a run's model: what you rated, ``item_idx`` (n,) and ``rating`` (n,), and the row that it makes.
 
-    ``rows`` (1 or 1 + n, a): yours, then the one without each rating, where these are known; ``None`` until a worker
+    ``rows`` (1, a): yours; of :func:`without_each` (1 + n, a), then those without each rating. ``None`` until a worker
     has answered, or when it cannot (``problem``). ``pending`` says that a worker is still at it; what is given then is
     you as you were, where that is known.
     """
@@ -67,13 +70,52 @@ def keep(dataset: str, mine: dict[Id, float]) -> None:
 
 
 def take_link(ratings: Ratings, text: str) -> list[str]:
-    """Take the ratings of a link, unless you have rated something already; gives a sentence for each bad part."""
+    """Take the ratings of a link; gives a sentence for each bad part.
+
+    Where you have rated something already, the link's are only offered, see :func:`offered`; not even that where it
+    holds nothing new, as on the way back through the browser's history.
+    """
     name = ratings.about.name
-    if ratings_of_you(name):  # on the way back through the browser's history: the address is of a moment ago
-        return []
     read = from_link(text, catalogue(name).by_text, ratings.scale)
+    mine = ratings_of_you(name)
+    if mine:
+        new = read.ratings.items() - mine.items()
+        st.session_state["you-offered"] = {"dataset": name, "ratings": read.ratings} if new else None
+        return []
     keep(name, read.ratings)
     return read.told()
+
+
+def offered(dataset: str) -> dict[Id, float]:
+    """The ratings of a link that came when you had rated something already; empty where there are none."""
+    link = st.session_state.get("you-offered")
+    return dict(link["ratings"]) if link and link["dataset"] == dataset else {}
+
+
+def take_offered(dataset: str) -> None:
+    """Take the link's ratings in place of yours, which :func:`take_back` brings back."""
+    mine, theirs = ratings_of_you(dataset), offered(dataset)
+    dismiss()
+    keep(dataset, theirs)
+    st.session_state["you-before"] = {"dataset": dataset, "ratings": mine}
+
+
+def before_link(dataset: str) -> dict[Id, float]:
+    """Your ratings from before you took a link's; empty where there are none."""
+    mine = st.session_state.get("you-before")
+    return dict(mine["ratings"]) if mine and mine["dataset"] == dataset else {}
+
+
+def take_back(dataset: str) -> None:
+    """Your own ratings again, as they were before you took a link's."""
+    mine = before_link(dataset)
+    dismiss()
+    keep(dataset, mine)
+
+
+def dismiss() -> None:
+    """Forget what a link offered, and what it replaced."""
+    st.session_state["you-offered"] = st.session_state["you-before"] = None
 
 
 def address(chosen: Chosen) -> dict[str, str]:
@@ -90,14 +132,18 @@ def you_in(chosen: Chosen, *, again: bool = False) -> You:
     item_idx = np.array([index[item] for item in mine], dtype=np.int64)
     rating = np.array(list(mine.values()), dtype=np.float64)
     trained = n_trained(chosen)[item_idx] > 0  # what was never trained has noise in its place
-    item_idx, rating = item_idx[trained], rating[trained]
-    try:
-        if isinstance(chosen.model, DotModel):
-            key = _key(chosen, item_idx, rating)
-            return You(item_idx=item_idx, rating=rating, rows=_rows_here(key, chosen, item_idx, rating))
-        return _from_worker(chosen, item_idx, rating, again)
-    except ValueError as refusal:
-        return You(item_idx=item_idx, rating=rating, rows=None, problem=sentence(str(refusal)))
+    you = You(item_idx=item_idx[trained], rating=rating[trained], rows=None)
+    return _found(chosen, you, None, again)
+
+
+def without_each(chosen: Chosen, you: You, *, again: bool = False) -> You:
+    """You, and you without each of your ratings in turn; without rows where they are too many to be left out.
+
+    ``you`` is what :func:`you_in` gave, with the row known and not ``pending``.
+    """
+    if you.rows is None or not foldin.can_leave_out(len(you.rating), net=not isinstance(chosen.model, DotModel)):
+        return replace(you, rows=None)
+    return _found(chosen, replace(you, rows=None), you.rows[0], again)
 
 
 def your_vector(chosen: Chosen) -> np.ndarray | None:
@@ -113,37 +159,53 @@ def your_vector(chosen: Chosen) -> np.ndarray | None:
     mine = ratings_of_you(chosen.run.request.dataset)
     films = np.array([index[item] for item in mine if item in index], dtype=np.int64)
     rated = np.array([stars for item, stars in mine.items() if item in index])
-    liked = liked_by(films, rated, chosen.ratings.scale)
-    vectors = chosen.arrays["item_factors"][liked].astype(np.float64)
-    vectors = vectors[np.isfinite(vectors).all(axis=1)]
-    return vectors.mean(axis=0) if len(vectors) else None
+    return person_among_films(chosen.arrays["item_factors"], films, rated, chosen.ratings.scale)
 
 
-def _key(chosen: Chosen, item_idx: np.ndarray, rating: np.ndarray) -> str:
-    digest = hashlib.sha256(item_idx.tobytes() + rating.tobytes()).hexdigest()[:24]
-    return f"you:{chosen.run.id}:{chosen.epoch}:{digest}"
+def key_of(chosen: Chosen, you: You, purpose: str) -> str:
+    """A name for something made of these ratings and the run's model as it is now."""
+    digest = hashlib.sha256(you.item_idx.tobytes() + you.rating.tobytes()).hexdigest()[:24]
+    return f"{purpose}:{chosen.version}:{digest}"
 
 
-def _from_worker(chosen: Chosen, item_idx: np.ndarray, rating: np.ndarray, again: bool) -> You:
-    """Your row in a network; the last one is kept for the visit, as workers forget old tasks."""
-    key = _key(chosen, item_idx, rating)
-    last = st.session_state.get("you-last", {})
+def _found(chosen: Chosen, you: You, row: np.ndarray | None, again: bool) -> You:
+    """``you`` with your row; where that is given as ``row`` (a,), with the one without each rating as well."""
+    purpose = "you" if row is None else "you-without"
+    key = key_of(chosen, you, purpose)
+
+    def inputs() -> dict[str, Any]:
+        leave_out = row is not None
+        return foldin.inputs_of(chosen.model, prior(chosen), you.item_idx, you.rating, leave_out=leave_out, row=row)
+
+    try:
+        if isinstance(chosen.model, DotModel):
+            return replace(you, rows=_rows_here(key, inputs))
+        return _from_worker(chosen, you, purpose, key, inputs, again)
+    except ValueError as refusal:
+        return replace(you, problem=sentence(str(refusal)))
+
+
+def _from_worker(
+    chosen: Chosen, you: You, purpose: str, key: str, inputs: Callable[[], dict[str, Any]], again: bool
+) -> You:
+    """Your rows in a network; the last ones are kept for the visit, as workers forget old tasks."""
+    last = st.session_state.get(f"{purpose}-last", {})
     if last.get("key") == key:
-        return You(item_idx=item_idx, rating=rating, rows=last["rows"])
-    inputs = foldin.inputs_of(chosen.model, prior(chosen), item_idx, rating)
-    task = state.jobs().compute("fold_in", key, inputs, again=again)
-    if not task.wait(_MOMENT):
-        if last.get("run") == chosen.run.id:
+        return replace(you, rows=last["rows"])
+    # A newer task of the same owner ends the one before: nobody waits for who you were a star ago.
+    task = state.jobs().compute("fold_in", key, inputs(), again=again, owner=f"{state.visitor()}:{purpose}")
+    if not task.wait(_MOMENT if purpose == "you" else _LESS):
+        if purpose == "you" and last.get("run") == chosen.run.id:
             return You(item_idx=last["item_idx"], rating=last["rating"], rows=last["rows"], pending=True)
-        return You(item_idx=item_idx, rating=rating, rows=None, pending=True)
+        return replace(you, pending=True)
     if task.result is None:
-        return You(item_idx=item_idx, rating=rating, rows=None, problem=sentence(task.message))
+        return replace(you, problem=sentence(task.message))
     rows = task.result["rows"]
-    last = {"run": chosen.run.id, "key": key, "item_idx": item_idx, "rating": rating, "rows": rows}
-    st.session_state["you-last"] = last
-    return You(item_idx=item_idx, rating=rating, rows=rows)
+    last = {"run": chosen.run.id, "key": key, "item_idx": you.item_idx, "rating": you.rating, "rows": rows}
+    st.session_state[f"{purpose}-last"] = last
+    return replace(you, rows=rows)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def _rows_here(key: str, _chosen: Chosen, _item_idx: np.ndarray, _rating: np.ndarray) -> np.ndarray:
-    return foldin.run(foldin.inputs_of(_chosen.model, prior(_chosen), _item_idx, _rating))["rows"]
+def _rows_here(key: str, _inputs: Callable[[], dict[str, Any]]) -> np.ndarray:
+    return foldin.run(_inputs())["rows"]

@@ -44,7 +44,7 @@ def open_recommend(page: Page, server: Server, run_id: str, section: str = "A us
 
 
 def choose(page: Page, section: str) -> None:
-    button = page.get_by_role("radio", name=section, exact=True)
+    button = page.get_by_role("radiogroup", name="Section").get_by_role("radio", name=section, exact=True)
     expect(button).to_be_visible()
     if button.get_attribute("aria-checked") != "true":
         button.click()
@@ -161,6 +161,7 @@ def test_a_network_folds_you_in_on_its_worker(server: Server, page: Page) -> Non
     expect(page.get_by_text("3 ratings: the list begins to be yours")).to_be_visible()
     expect(page.get_by_text(FIRST)).not_to_have_text(before)
     expect(page.get_by_text("the mean of the films you liked")).to_be_visible()
+    expect(page.get_by_text("Which rating moved you most:")).to_be_visible()  # the worker's second task
     expect(page.get_by_text("The network mixes your row and the film's")).to_be_visible()
 
 
