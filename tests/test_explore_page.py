@@ -22,10 +22,11 @@ from cfcore.training import EpochResult, Metrics, Snapshots, Trained
 from cfcore.ui import explore_space, state
 from cfcore.ui.explore_film import FILM, START
 from cfcore.ui.explore_flight import flight_data
-from cfcore.ui.explore_people import favourites
+from cfcore.ui.explore_people import _place, favourites
 from cfcore.ui.explore_space import Learned, learned
+from cfcore.ui.explore_view import components
 from cfcore.ui.runs import Chosen, look
-from tests.pages_support import FakeJobs, button, open_page, param, reread, texts
+from tests.pages_support import FakeJobs, button, open_page, param, reread, texts, trained
 
 PAGE = "pages/explore.py"
 HISTORY = tuple(
@@ -250,7 +251,7 @@ def test_a_person_stands_among_the_films_they_rated_highest(run: Run, chosen: Ch
     app = show(run)
     name = box(app, "A person").options[0]
     pick(app, "A person", name.split(" ·")[0])
-    assert "A person stands where their factors point" in texts(app)
+    assert "A person stands where a film with their factors would" in texts(app)
     user = next(
         each for each, user_id in enumerate(chosen.ratings.users.user_id) if f"user {user_id}" == name.split(" ·")[0]
     )
@@ -260,6 +261,19 @@ def test_a_person_stands_among_the_films_they_rated_highest(run: Run, chosen: Ch
     space = learned(chosen)
     for row in favourites(chosen, space, user):
         assert stars[own & (items == space.space.item_idx[row])][0] >= best
+
+
+def test_in_a_net_people_stand_amid_the_films_they_liked(jobs: FakeJobs) -> None:
+    found = look(trained(jobs, "pytorch", epochs=2))
+    assert found is not None
+    space, users = learned(found), np.array([3, 5])
+    view = components(space, 0, 1)
+    xy, words = _place(found, space, view, users)
+    assert "in the middle of the films they liked" in words
+    who, items, stars = found.split.part(found.split.train)
+    for user, place in zip(users, xy, strict=True):
+        liked = items[(who == user) & (stars >= 4)]
+        np.testing.assert_allclose(place, view.xy[space.space.rows_of(liked)].mean(axis=0), atol=1e-9)
 
 
 def test_all_people_can_be_shown(run: Run) -> None:

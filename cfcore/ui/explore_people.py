@@ -14,6 +14,7 @@ import streamlit as st
 
 from cfcore.charts.map_tables import people_table
 from cfcore.models import DotModel
+from cfcore.recommend import person_among_films
 from cfcore.ui.components import user_names
 from cfcore.ui.explore_space import Learned
 from cfcore.ui.explore_view import View
@@ -21,7 +22,7 @@ from cfcore.ui.runs import Chosen
 from cfcore.ui.words import count
 
 FAVOURITES = 10
-MOST_PEOPLE = 400  # drawn at once: those with the most ratings
+MOST_PEOPLE = 200  # drawn at once: those with the most ratings
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -64,8 +65,7 @@ def choose_people(chosen: Chosen, learned: Learned, view: View) -> People:
         users = np.append(users, person)
     if len(users) == 0:
         return People(table=people_table(np.zeros((0, 2)), []), liked=known[:0], words="")
-    everywhere, how = _place(chosen, learned, view)
-    xy = everywhere[users]
+    xy, how = _place(chosen, learned, view, users)
     there = np.isfinite(xy).all(axis=1)
     users, xy = users[there], xy[there]
     at = np.flatnonzero(users == person) if person is not None else np.zeros(0, dtype=np.int64)
@@ -77,47 +77,34 @@ def choose_people(chosen: Chosen, learned: Learned, view: View) -> People:
 
 def favourites(chosen: Chosen, learned: Learned, user: int) -> np.ndarray:
     """The rows of the films that this user rated highest in training, the better known first among equals."""
-    best = _favourites(chosen.version, chosen, learned)
-    return best.rows[np.searchsorted(best.users, user) : np.searchsorted(best.users, user, side="right")]
+    ((items, stars),) = _rated(chosen, np.array([user]))
+    rows = learned.space.rows_of(items)
+    rows, stars = rows[rows >= 0], stars[rows >= 0]
+    return rows[np.lexsort((-learned.facts.n_ratings[rows], -stars))[:FAVOURITES]]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class _Favourites:
-    """Each user's favourites, one row each: ``users`` (n,) ascending, ``rows`` (n,) of the space."""
-
-    users: np.ndarray
-    rows: np.ndarray
-
-
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _favourites(version: str, _chosen: Chosen, _learned: Learned) -> _Favourites:
-    users, items, stars = _chosen.split.part(_chosen.split.train)
-    rows = _learned.space.rows_of(items)
-    users, rows, stars = users[rows >= 0], rows[rows >= 0], stars[rows >= 0]
-    order = np.lexsort((-_learned.facts.n_ratings[rows], -stars, users))
-    users, rows = users[order], rows[order]
-    rank = np.arange(len(users)) - np.searchsorted(users, users)  # 0 is this user's first
-    return _Favourites(users=users[rank < FAVOURITES], rows=rows[rank < FAVOURITES])
+def _rated(chosen: Chosen, users: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """What each of these users rated in training: ``item_idx`` (n,) and stars (n,)."""
+    ratings, train = chosen.ratings, chosen.split.train
+    rows = train[np.isin(ratings.user_idx[train], users)]  # one pass for all of them: there may be millions of rows
+    who = ratings.user_idx[rows]
+    return [(ratings.item_idx[own], ratings.rating[own]) for own in (rows[who == user] for user in users)]
 
 
-def _place(chosen: Chosen, learned: Learned, view: View) -> tuple[np.ndarray, str]:
-    """Where every user stands (U, 2), NaN where nobody knows, and how that was found, in words."""
+def _place(chosen: Chosen, learned: Learned, view: View, users: np.ndarray) -> tuple[np.ndarray, str]:
+    """Where these users stand (n, 2), NaN where nobody knows, and how that was found, in words."""
     if view.place is not None and isinstance(chosen.model, DotModel):
-        xy = view.place(chosen.arrays["user_factors"].astype(np.float64))
-        zero = view.place(np.zeros((1, chosen.arrays["user_factors"].shape[1])))[0]
-        return xy, (
+        factors = chosen.arrays["user_factors"].astype(np.float64)
+        zero = view.place(np.zeros((1, factors.shape[1])))[0]
+        return view.place(factors[users]), (
             "A person stands where a film with their factors would. What suits them is a direction: from where all "
             f"factors are 0 ({_signed(zero[0])} across, {_signed(zero[1])} up on this map) through them and on."
         )
-    best, n = _favourites(chosen.version, chosen, learned), chosen.ratings.n_users
-    with np.errstate(invalid="ignore"):
-        xy = np.column_stack(
-            [
-                np.bincount(best.users, view.xy[best.rows, axis], n) / np.bincount(best.users, minlength=n)
-                for axis in (0, 1)
-            ]
-        )
-    return xy, "A person stands in the middle of the films they rated highest."
+    places = np.full((chosen.ratings.n_items, 2), np.nan)
+    places[learned.space.item_idx] = view.xy
+    found = [person_among_films(places, *rated, chosen.ratings.scale) for rated in _rated(chosen, users)]
+    xy = np.array([(np.nan, np.nan) if place is None else place for place in found]).reshape(-1, 2)
+    return xy, "A person stands in the middle of the films they liked."
 
 
 def _signed(value: float) -> str:
