@@ -104,12 +104,12 @@ def film_panel(learned: Learned, view: View | None, near: Near) -> None:
         height=ROW * (len(near.rows) + 1) + 3,
         row_height=ROW,
         column_config={
-            "Film": st.column_config.TextColumn("Film", width=150),
+            "Film": st.column_config.TextColumn("Film", width=135),
             "Near": st.column_config.ProgressColumn(
                 "Similarity" if similarity else "Nearness",
                 min_value=0.0,
                 max_value=1.0,
-                width=75,
+                width=68,
                 format=" ",
                 help="From no likeness, or none, to the same direction."
                 if similarity
@@ -118,7 +118,7 @@ def film_panel(learned: Learned, view: View | None, near: Near) -> None:
             "Value": st.column_config.NumberColumn(
                 "Cosine" if similarity else "Distance",
                 format="%.2f",
-                width=65,
+                width=62,
                 help="Cosine of the angle between the two vectors: 1 is the same direction, 0 none in common."
                 if similarity
                 else "Euclidean distance between the two vectors.",
