@@ -180,6 +180,13 @@ def test_rankings_are_compared_only_where_as_many_users_were_ranked(jobs: FakeJo
     assert {k for k, column in best_cells(few) if column == "NDCG@10"} == set()
 
 
+def test_which_run_is_best_is_said_in_words(jobs: FakeJobs) -> None:
+    good, poor = (finished(jobs, rmse=rmse, approach=key) for rmse, key in ((0.72, "fastai_dot"), (0.95, "scratch")))
+    words = texts(visit(runs=[good, poor]))
+    assert "predicts best: RMSE 0.720, 20% better than user + movie bias." in words  # the baseline has 0.9
+    assert "Not better than that baseline: From scratch" in words
+
+
 def test_a_diverged_run_is_best_at_nothing(jobs: FakeJobs) -> None:
     runs = [finished(jobs, status="diverged", rmse=None), finished(jobs, epochs=2)]
     rows = rows_of(runs, names_of(runs))

@@ -19,7 +19,7 @@ from cfcore.ui.compare import state as cs
 from cfcore.ui.compare.rows import COLUMNS, Column, Row, best_cells, names_of, places, ranked_apart, rows_of
 from cfcore.ui.components import how_many
 from cfcore.ui.frame import guard
-from cfcore.ui.words import count, plain
+from cfcore.ui.words import against, count, error, plain
 
 KEY = "compare:table"
 ROW, HEIGHT = 35, 395  # pixels: one row, and the highest that the table may be
@@ -198,7 +198,26 @@ def _width(column: Column) -> int:
     return max(94, 24 + 8 * len(column.name))
 
 
+def _which_is_best(shown: Sequence[Run], rows: Sequence[Row]) -> str:
+    """The run that predicts best, against user + movie bias, and who does not beat that; '' where nothing compares."""
+    measured = [(run.metrics.valid_rmse, run) for run in shown if run.metrics and run.metrics.valid_rmse is not None]
+    if len(places(shown)) != 1 or not measured:
+        return ""
+    names = {row.run_id: plain(row.name) for row in rows}
+    rmse, best = min(measured, key=lambda pair: pair[0])
+    bias = best.metrics.baseline_bias_rmse if best.metrics else None
+    words = f"**{names[best.id]}** predicts best: RMSE {error(rmse)}, {against(rmse, bias, 'user + movie bias')}."
+    behind = [names[run.id] for value, run in measured if bias is not None and value >= bias and run.id != best.id]
+    if behind:
+        more = f" and {len(behind) - 4} more" if len(behind) > 4 else ""
+        words += f" Not better than that baseline: {', '.join(behind[:4])}{more}."
+    return words
+
+
 def _say_what_it_means(shown: Sequence[Run], rows: Sequence[Row], chosen: Sequence[str]) -> None:
+    best = _which_is_best(shown, rows)
+    if best:
+        st.markdown(best)
     words = [f"{how_many(len(shown), 'run', 'runs')}; ★ is the best of its column, baselines included."]
     if len(places(shown)) > 1:
         words.append(
