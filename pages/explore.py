@@ -1,6 +1,6 @@
 """Explore: the map of films that a model has learned."""
 
-from cfcore.ui.explore import explore
+from cfcore.ui.explore.page import explore
 from cfcore.ui.frame import page
 from cfcore.ui.runs import choose_run
 

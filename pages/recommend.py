@@ -7,10 +7,10 @@ import streamlit as st
 from cfcore.ratings import Ratings
 from cfcore.ui import state, you
 from cfcore.ui.frame import arrived, page
-from cfcore.ui.recommend_pair import pair_section
-from cfcore.ui.recommend_ranking import ranking_section
-from cfcore.ui.recommend_user import user_section
-from cfcore.ui.recommend_you import you_section
+from cfcore.ui.recommend.pair import pair_section
+from cfcore.ui.recommend.ranking import ranking_section
+from cfcore.ui.recommend.user import user_section
+from cfcore.ui.recommend.your_list import you_section
 from cfcore.ui.runs import Chosen, choose_run
 
 SECTIONS: dict[str, Callable[[Chosen], None]] = {

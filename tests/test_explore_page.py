@@ -19,12 +19,13 @@ from cfcore.outcome import outcome_of
 from cfcore.ratings import make_split
 from cfcore.runs import Run
 from cfcore.training import EpochResult, Metrics, Snapshots, Trained
-from cfcore.ui import explore_space, state
-from cfcore.ui.explore_film import FILM, START
-from cfcore.ui.explore_flight import flight_data
-from cfcore.ui.explore_people import _place, favourites
-from cfcore.ui.explore_space import Learned, learned
-from cfcore.ui.explore_view import components
+from cfcore.ui import state
+from cfcore.ui.explore import space as explore_space
+from cfcore.ui.explore.film import FILM, START
+from cfcore.ui.explore.flight import flight_data
+from cfcore.ui.explore.people import _place, favourites
+from cfcore.ui.explore.space import Learned, learned
+from cfcore.ui.explore.view import components
 from cfcore.ui.runs import Chosen, look
 from tests.pages_support import FakeJobs, button, open_page, param, reread, texts, trained
 

@@ -21,8 +21,8 @@ from cfcore.ratings import Ratings, Split, make_split
 from cfcore.recommend import rated_by, top_n, unseen
 from cfcore.runs import Run
 from cfcore.ui import you
-from cfcore.ui.recommend_exchange import MOST, from_csv, from_link, to_csv, to_link
-from cfcore.ui.recommend_ranking import _verdict
+from cfcore.ui.recommend.exchange import MOST, from_csv, from_link, to_csv, to_link
+from cfcore.ui.recommend.ranking import _verdict
 from cfcore.ui.runs import Chosen
 from cfcore.ui.you import your_vector
 from tests.pages_support import FakeJobs, button, finished, open_page, param, reread, stored, texts, trained
@@ -290,7 +290,7 @@ def test_the_rating_that_moved_you_most_is_named(
     given: dict[int, float] = dict(zip(suggested(app)[:3], (5.0, 1.0, 3.0), strict=True))
     for film, stars in given.items():
         give(app, film, stars)
-    monkeypatch.setattr("cfcore.ui.recommend_you.BEST_KNOWN", 90)
+    monkeypatch.setattr("cfcore.ui.recommend.your_list.BEST_KNOWN", 90)
     app.run()
     model, films = model_of(jobs, run), np.argsort(-counts_of(split), kind="stable")[:90]
     predictions = {}

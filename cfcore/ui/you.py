@@ -20,8 +20,8 @@ from cfcore.models import DotModel, Model
 from cfcore.ratings import Ratings
 from cfcore.recommend import person_among_films
 from cfcore.ui import state
-from cfcore.ui.recommend_exchange import Id, from_link, to_link
-from cfcore.ui.recommend_facts import catalogue, n_trained, prior
+from cfcore.ui.recommend.exchange import Id, from_link, to_link
+from cfcore.ui.recommend.facts import catalogue, n_trained, prior
 from cfcore.ui.runs import Chosen
 from cfcore.ui.words import sentence
 

@@ -10,8 +10,8 @@ from cfcore.metrics import rmse
 from cfcore.recommend import Films, Rated, rated_by, top_n, unseen
 from cfcore.ui.components import how_many
 from cfcore.ui.frame import guard
-from cfcore.ui.recommend_facts import MOST_USERS, catalogue, n_trained, people, stars
-from cfcore.ui.recommend_why import ROW, Person, like_what, why
+from cfcore.ui.recommend.facts import MOST_USERS, catalogue, n_trained, people, stars
+from cfcore.ui.recommend.why import ROW, Person, like_what, why
 from cfcore.ui.runs import Chosen, look_again
 from cfcore.ui.words import count, error, plain
 

@@ -15,7 +15,7 @@ from cfcore.models import DotModel, Model
 from cfcore.ratings import Ratings, Split
 from cfcore.recommend import favourite_genres, well_known
 from cfcore.ui import state
-from cfcore.ui.recommend_exchange import Id
+from cfcore.ui.recommend.exchange import Id
 from cfcore.ui.runs import Chosen
 from cfcore.ui.words import count
 

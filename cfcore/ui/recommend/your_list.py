@@ -11,12 +11,12 @@ from cfcore.ui import state, you
 from cfcore.ui.components import how_many
 from cfcore.ui.frame import guard
 from cfcore.ui.progress import LOADING
-from cfcore.ui.recommend_facts import catalogue, n_trained, stars
-from cfcore.ui.recommend_map import your_map
-from cfcore.ui.recommend_rate import rate_column
-from cfcore.ui.recommend_share import share
-from cfcore.ui.recommend_user import N, at_least, explain, film_table
-from cfcore.ui.recommend_why import Person
+from cfcore.ui.recommend.facts import catalogue, n_trained, stars
+from cfcore.ui.recommend.map import your_map
+from cfcore.ui.recommend.rate import rate_column
+from cfcore.ui.recommend.share import share
+from cfcore.ui.recommend.user import N, at_least, explain, film_table
+from cfcore.ui.recommend.why import Person
 from cfcore.ui.runs import Chosen, look_again
 from cfcore.ui.words import count, plain
 from cfcore.ui.you import FEW, You, address, key_of, ratings_of_you, without_each, you_in

@@ -8,7 +8,7 @@ import streamlit as st
 from cfcore.charts.bias import APART, DISLIKED, LIKED, OTHER, Biases, bias_alt, bias_spec
 from cfcore.embeddings import BiasTable, bias_table
 from cfcore.embeddings.axes import correlation
-from cfcore.ui.explore_space import Learned
+from cfcore.ui.explore.space import Learned
 from cfcore.ui.frame import guard
 from cfcore.ui.words import sentence
 

@@ -10,11 +10,11 @@ import streamlit as st
 
 from cfcore.charts.film_map import Limits
 from cfcore.embeddings import Metric, neighbours
-from cfcore.ui import explore_film as film
 from cfcore.ui.components import how_many
-from cfcore.ui.explore_look import Look
-from cfcore.ui.explore_space import Learned
-from cfcore.ui.explore_view import View
+from cfcore.ui.explore import film
+from cfcore.ui.explore.look import Look
+from cfcore.ui.explore.space import Learned
+from cfcore.ui.explore.view import View
 from cfcore.ui.words import count, percent, plain
 
 N = 10

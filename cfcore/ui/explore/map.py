@@ -10,14 +10,14 @@ from cfcore.charts.film_map import MANY, SELECTIONS, Drag, Limits, MapFrame, fil
 from cfcore.charts.film_map import plot_height as height_at
 from cfcore.charts.labels import WIDTHS
 from cfcore.charts.map_tables import Drawn, map_tables, point_sizes
-from cfcore.ui import explore_film as film
-from cfcore.ui.explore_ends import axis_ends
-from cfcore.ui.explore_look import Look, choose_colour, choose_look
-from cfcore.ui.explore_panel import Near, film_panel, find_nearest, region_panel
-from cfcore.ui.explore_people import People, choose_people
-from cfcore.ui.explore_space import Learned, learned, plain_id
-from cfcore.ui.explore_view import View, choose_view
-from cfcore.ui.explore_words import map_alt
+from cfcore.ui.explore import film
+from cfcore.ui.explore.ends import axis_ends
+from cfcore.ui.explore.look import Look, choose_colour, choose_look
+from cfcore.ui.explore.panel import Near, film_panel, find_nearest, region_panel
+from cfcore.ui.explore.people import People, choose_people
+from cfcore.ui.explore.space import Learned, learned, plain_id
+from cfcore.ui.explore.view import View, choose_view
+from cfcore.ui.explore.words import map_alt
 from cfcore.ui.frame import guard
 from cfcore.ui.runs import Chosen, look_again
 from cfcore.ui.words import count, sentence

@@ -10,7 +10,7 @@ import streamlit as st
 
 from cfcore.charts.map_style import MOST_CATEGORIES, Colour
 from cfcore.charts.map_tables import first_group
-from cfcore.ui.explore_space import Learned
+from cfcore.ui.explore.space import Learned
 from cfcore.ui.words import count
 
 GENRE, YEAR, MEAN, COUNT, BIAS, NONE = (

@@ -16,8 +16,8 @@ from cfcore.charts.map_tables import people_table
 from cfcore.models import DotModel
 from cfcore.recommend import person_among_films
 from cfcore.ui.components import user_names
-from cfcore.ui.explore_space import Learned
-from cfcore.ui.explore_view import View
+from cfcore.ui.explore.space import Learned
+from cfcore.ui.explore.view import View
 from cfcore.ui.runs import Chosen
 from cfcore.ui.words import count
 

@@ -8,7 +8,7 @@ import streamlit as st
 from cfcore.embeddings import Recovery, recovery, truth_of
 from cfcore.runs import StoreError
 from cfcore.ui import state
-from cfcore.ui.explore_space import Learned
+from cfcore.ui.explore.space import Learned
 from cfcore.ui.frame import guard
 from cfcore.ui.runs import Chosen
 from cfcore.ui.words import sentence

@@ -16,8 +16,8 @@ from cfcore.embeddings import project
 from cfcore.models import DotModel
 from cfcore.recommend import Films
 from cfcore.ui.components import how_many
-from cfcore.ui.explore_space import Learned, learned, plain_id
-from cfcore.ui.recommend_facts import stars
+from cfcore.ui.explore.space import Learned, learned, plain_id
+from cfcore.ui.recommend.facts import stars
 from cfcore.ui.runs import Chosen
 from cfcore.ui.words import percent, plain, sentence
 from cfcore.ui.you import You, your_vector

@@ -7,8 +7,8 @@ import streamlit as st
 
 from cfcore.embeddings import Axis
 from cfcore.embeddings.axes import STRONG
-from cfcore.ui.explore_space import Learned
-from cfcore.ui.explore_view import View
+from cfcore.ui.explore.space import Learned
+from cfcore.ui.explore.view import View
 from cfcore.ui.words import plain
 
 

@@ -13,7 +13,7 @@ from cfcore.ranking import AT, liked_from
 from cfcore.training import Metrics
 from cfcore.ui.components import how_many
 from cfcore.ui.frame import guard
-from cfcore.ui.recommend_facts import stars
+from cfcore.ui.recommend.facts import stars
 from cfcore.ui.runs import Chosen, look_again
 from cfcore.ui.words import count, percent
 

@@ -8,9 +8,9 @@ import streamlit as st
 from cfcore.models import DotModel
 from cfcore.recommend import bias_for, rated_by
 from cfcore.ui.frame import guard
-from cfcore.ui.recommend_facts import bias_model, catalogue, n_trained, stars
-from cfcore.ui.recommend_user import DIVERGED, HELD_OUT, TRAINED, choose_user, known_user
-from cfcore.ui.recommend_why import Person, why
+from cfcore.ui.recommend.facts import bias_model, catalogue, n_trained, stars
+from cfcore.ui.recommend.user import DIVERGED, HELD_OUT, TRAINED, choose_user, known_user
+from cfcore.ui.recommend.why import Person, why
 from cfcore.ui.runs import Chosen, look_again
 from cfcore.ui.words import error, plain
 from cfcore.ui.you import ratings_of_you, you_in

@@ -14,7 +14,7 @@ import streamlit as st
 
 from cfcore.charts.film_map import Limits
 from cfcore.ui import state
-from cfcore.ui.explore_space import Learned
+from cfcore.ui.explore.space import Learned
 from cfcore.ui.frame import arrived
 from cfcore.ui.words import count, plain
 

@@ -11,7 +11,7 @@ import streamlit as st
 from cfcore.charts.reasons import terms_alt, terms_spec
 from cfcore.models import DotModel, Model
 from cfcore.recommend import Films, Terms, liked_by, nearest_liked, terms
-from cfcore.ui.recommend_facts import catalogue, stars
+from cfcore.ui.recommend.facts import catalogue, stars
 from cfcore.ui.runs import Chosen
 from cfcore.ui.words import plain
 

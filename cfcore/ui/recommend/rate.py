@@ -12,8 +12,8 @@ import streamlit as st
 
 from cfcore.ui import you
 from cfcore.ui.components import how_many
-from cfcore.ui.recommend_exchange import Id
-from cfcore.ui.recommend_facts import Catalogue, catalogue, first_films, n_trained, star_scale, stars, steps
+from cfcore.ui.recommend.exchange import Id
+from cfcore.ui.recommend.facts import Catalogue, catalogue, first_films, n_trained, star_scale, stars, steps
 from cfcore.ui.runs import Chosen
 from cfcore.ui.words import plain
 

@@ -22,10 +22,10 @@ from cfcore.charts.map_tables import first_group, point_sizes
 from cfcore.embeddings import Frames, trajectories
 from cfcore.runs import StoreError
 from cfcore.training import EpochResult
-from cfcore.ui import explore_film as film
 from cfcore.ui import state
-from cfcore.ui.explore_space import Learned
-from cfcore.ui.explore_view import choose_component, component_title
+from cfcore.ui.explore import film
+from cfcore.ui.explore.space import Learned
+from cfcore.ui.explore.view import choose_component, component_title
 from cfcore.ui.frame import guard
 from cfcore.ui.runs import Chosen
 from cfcore.ui.words import count, plain, sentence

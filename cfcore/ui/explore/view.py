@@ -13,7 +13,7 @@ from streamlit.delta_generator import DeltaGenerator
 from cfcore.charts.film_map import MAP_HEIGHT
 from cfcore.embeddings import Axis, describe_axis, line_between
 from cfcore.ui import state
-from cfcore.ui.explore_space import Learned
+from cfcore.ui.explore.space import Learned
 from cfcore.ui.frame import guard
 from cfcore.ui.runs import Chosen
 from cfcore.ui.words import percent, sentence

@@ -8,8 +8,8 @@ import streamlit as st
 
 from cfcore.ui import state, you
 from cfcore.ui.components import how_many
-from cfcore.ui.recommend_exchange import MOST_BYTES, from_csv, to_csv
-from cfcore.ui.recommend_facts import catalogue
+from cfcore.ui.recommend.exchange import MOST_BYTES, from_csv, to_csv
+from cfcore.ui.recommend.facts import catalogue
 from cfcore.ui.runs import Chosen
 from cfcore.ui.words import plain
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-from cfcore.ui import explore_film as film
-from cfcore.ui.explore_bias import bias_tab
-from cfcore.ui.explore_ends import components_table
-from cfcore.ui.explore_flight import flight_tab
-from cfcore.ui.explore_map import map_tab
-from cfcore.ui.explore_space import learned
-from cfcore.ui.explore_truth import truth_tab
+from cfcore.ui.explore import film
+from cfcore.ui.explore.bias import bias_tab
+from cfcore.ui.explore.ends import components_table
+from cfcore.ui.explore.flight import flight_tab
+from cfcore.ui.explore.map import map_tab
+from cfcore.ui.explore.space import learned
+from cfcore.ui.explore.truth import truth_tab
 from cfcore.ui.runs import Chosen
 from cfcore.ui.words import sentence
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from cfcore.charts.map_style import OTHERS
-from cfcore.ui.explore_look import Look
-from cfcore.ui.explore_panel import Near
-from cfcore.ui.explore_space import Learned
-from cfcore.ui.explore_view import View
+from cfcore.ui.explore.look import Look
+from cfcore.ui.explore.panel import Near
+from cfcore.ui.explore.space import Learned
+from cfcore.ui.explore.view import View
 from cfcore.ui.words import count
 
 
