@@ -18,7 +18,7 @@ from cfcore.ui.runs import Chosen, look_again
 from cfcore.ui.words import count, percent
 
 ALIKE = 0.1  # of the baseline's NDCG: on MovieLens 100K the difference of two has a standard error of about 5.5%
-FORMULAS = Path(__file__).parents[2] / "docs" / "ranking.md"
+FORMULAS = Path(__file__).parents[3] / "docs" / "ranking.md"
 
 # name, title, whether it is a share, whether more is better (None: neither), what it asks
 MEASURES = (
