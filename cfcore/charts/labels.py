@@ -3,8 +3,8 @@
 Greedy, the most important first: a title takes the first of four sides (right, left, above, below) where its box lies
 inside the plot and touches no other box; where there is none it is left out. The server does not know how wide the
 plot is, so titles are placed for several widths, and each placement says between which widths it is to be drawn: the
-chart filters by its own ``width``. A plot that is wider than it was placed for only moves boxes apart, because no box
-may cover the point of another title, and so no two of them can stand crosswise.
+chart filters by its own ``width``. Boxes move with their points in straight lines as a plot widens, so two that stand
+apart on the same side of each other at both ends of a range stand apart throughout it.
 
 Source: Christensen, Marks and Shieber, An empirical study of algorithms for point-feature label placement (1995).
 """
@@ -26,6 +26,7 @@ _SAFETY = 1.06  # kerning, and fonts that are not the one measured
 _POINT = 4.0  # pixels: half the side of the square that a titled point keeps free, at least
 _AREA = 7000  # square pixels of plot for each title at most: more of them is a list, not a map
 _MARGIN = 2.0
+_WIDEST = 1e5  # pixels: the end of the last range
 
 # Advances of Source Sans, in thousandths of the font size, for the characters from space to tilde.
 _ADVANCES = np.fromstring(
@@ -104,9 +105,9 @@ def place_titles(
     sizes = np.array([[text_width(text), _LINE] for text in texts]).reshape(-1, 2)
     inside = np.flatnonzero(((xy >= 0) & (xy <= 1)).all(axis=1))
     parts = []
-    for least, below, height in zip(widths, [*widths[1:], 1e9], heights, strict=True):
+    for least, below, height in zip(widths, [*widths[1:], _WIDEST], heights, strict=True):
         most = int(least * height / _AREA) + always
-        rows, sides = _place(xy * (least, height), sizes, radius, inside, (least, height), most)
+        rows, sides = _place(xy, sizes, radius, inside, np.array([[least, height], [below, height]]), most)
         parts.append((rows, sides, np.full(len(rows), 0 if least == widths[0] else least), np.full(len(rows), below)))
     row, side, least, below = (np.concatenate(each) for each in zip(*parts, strict=True))
     gap = radius[row] + 3
@@ -123,37 +124,36 @@ def place_titles(
 
 
 def _place(
-    at: np.ndarray,
+    xy: np.ndarray,
     sizes: np.ndarray,
     radius: np.ndarray,
     candidates: np.ndarray,
-    plot: tuple[float, float],
+    plots: np.ndarray,
     most: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of ``at`` (n, 2), in pixels upwards, that get a title, and the side (0 right, 1 left, 2 above, 3 below).
+    """The rows of ``xy`` (n, 2) that get a title, and the side (0 right, 1 left, 2 above, 3 below).
 
-    ``taken`` holds the boxes (left, bottom, right, top) of the titles so far, then those of their points.
+    ``plots`` (2, 2) is the smallest and the largest plot, width and height. ``taken`` holds the boxes of the titles so
+    far, and after each that of its point; a box is (left, bottom, right, top) in each of the plots.
     """
-    boxes = _boxes(at, sizes, radius)  # (n, 4, 4)
-    within = np.all(boxes[..., :2] >= _MARGIN, axis=2) & np.all(boxes[..., 2:] <= np.array(plot) - _MARGIN, axis=2)
-    half = np.maximum(_POINT, 0.7 * radius)[:, None]
-    points = np.concatenate([at - half, at + half], axis=1)  # (n, 4)
-    taken = np.full((2 * most, 4), np.nan)  # nan touches nothing
+    at = xy[:, None] * plots  # (n, plots, 2): in pixels upwards
+    boxes = np.stack([_boxes(at[:, plot], sizes, radius) for plot in range(len(plots))], axis=2)  # (n, 4, plots, 4)
+    within = np.all((boxes[..., :2] >= _MARGIN) & (boxes[..., 2:] <= plots - _MARGIN), axis=(2, 3))  # (n, 4)
+    half = np.maximum(_POINT, 0.7 * radius)[:, None, None]
+    points = np.concatenate([at - half, at + half], axis=2)  # (n, plots, 4)
+    taken = np.full((2 * most, *points.shape[1:]), np.nan)
     rows: list[int] = []
     sides: list[int] = []
     for row in candidates:
         if len(rows) == most:
             break
-        if not within[row].any():
-            continue
-        n = len(rows)
-        others = taken[: 2 * n] if n else taken[:1]
-        if _touch(points[row, None], others[::2]).any():  # the point lies under a title: whose would this one be?
-            continue
+        others = taken[: 2 * len(rows)]
+        if not within[row].any() or _touch(points[row, None], others[::2])[0]:
+            continue  # under a title: whose would this one be?
         fits = within[row] & ~_touch(boxes[row], others)
         side = int(fits.argmax())
         if fits[side]:
-            taken[2 * n], taken[2 * n + 1] = boxes[row, side], points[row]
+            taken[2 * len(rows)], taken[2 * len(rows) + 1] = boxes[row, side], points[row]
             rows.append(int(row))
             sides.append(side)
     return np.array(rows, dtype=np.int64), np.array(sides, dtype=np.int64)
@@ -168,6 +168,11 @@ def _boxes(at: np.ndarray, size: np.ndarray, radius: np.ndarray) -> np.ndarray:
 
 
 def _touch(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(a,) whether each of ``boxes`` (a, 4) meets any of ``others`` (b, 4)."""
+    """(a,) whether each of ``boxes`` (a, plots, 4) meets any of ``others`` (b, plots, 4) in or between the plots.
+
+    It does not where it lies on the same side of it in all of them: left or below, right or above.
+    """
     a, b = boxes[:, None], others[None]
-    return np.any(np.all((a[..., :2] < b[..., 2:]) & (b[..., :2] < a[..., 2:]), axis=2), axis=1)
+    before = np.all(a[..., 2:] <= b[..., :2], axis=2)  # (a, b, 2): across and up
+    after = np.all(b[..., 2:] <= a[..., :2], axis=2)
+    return np.any(~np.any(before | after, axis=2), axis=1)
