@@ -68,6 +68,7 @@ class LastUsed:
     def __init__(self, most_bytes: float) -> None:
         self._most, self._lock = most_bytes, threading.Lock()
         self._kept: OrderedDict[Hashable, dict[str, np.ndarray]] = OrderedDict()
+        self._bytes = 0
 
     def get(self, key: Hashable, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
         """The arrays of ``key``, made now unless they are kept."""
@@ -76,11 +77,13 @@ class LastUsed:
                 self._kept.move_to_end(key)
                 return self._kept[key]
         arrays = make()  # outside the lock: nobody else need wait for this file
-        if _bytes(arrays) <= self._most:
-            with self._lock:
+        size = _bytes(arrays)
+        with self._lock:
+            if size <= self._most and key not in self._kept:  # another thread may have made them too
                 self._kept[key] = arrays
-                while sum(map(_bytes, self._kept.values())) > self._most:
-                    self._kept.popitem(last=False)
+                self._bytes += size
+                while self._bytes > self._most:
+                    self._bytes -= _bytes(self._kept.popitem(last=False)[1])
         return arrays
 
 

@@ -37,7 +37,7 @@ def spread_of_ratings(ratings: Ratings) -> None:
 
 def matrix(ratings: Ratings) -> None:
     st.markdown("**The user x movie matrix**")
-    which = choose_one("Corner", list(CORNERS), "corner")
+    which = choose_one("Corner", {name: name for name in CORNERS}, "corner")
     corner = CORNERS[which](ratings, 15, 20)
     st.altair_chart(
         matrix_corner(

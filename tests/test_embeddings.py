@@ -260,6 +260,17 @@ def test_movies_outside_the_space_and_epochs_beyond_float16_are_left_out() -> No
     assert np.isfinite(frames.xy).all()
 
 
+def test_a_long_flight_is_thinned_and_keeps_its_ends() -> None:
+    space = Space(item_idx=np.arange(100), vectors=cloud(100))
+    factors = np.random.default_rng(0).normal(size=(200, 100, 12)).astype(np.float16)
+    pca, epochs = fit_pca(space.vectors), np.arange(200)
+    frames = trajectories(pca, (0, 1), epochs, space.item_idx, factors, space, 60)
+    assert len(frames.epochs) == 60
+    assert (frames.epochs[0], frames.epochs[-1]) == (0, 199)
+    whole = trajectories(pca, (0, 1), epochs, space.item_idx, factors, space)
+    assert np.array_equal(frames.xy, whole.xy[frames.epochs])
+
+
 def test_a_run_without_snapshots_says_so() -> None:
     space = Space(item_idx=np.arange(100), vectors=cloud(100))
     nothing = np.zeros(0, int), np.zeros(0, int), np.zeros((0, 0, 0), np.float16)

@@ -226,15 +226,15 @@ def test_the_reason_named_is_the_one_that_was_planted() -> None:
     carried = np.zeros(len(count))
     carried[3] = 1.0  # the factors of its raters add a star
     told = replace(facts, n_ratings=count, raters_mean=raters, mean_rating=mean, bias=bias, carried=carried)
-    table = bias_table(told, n=4)
+    table = bias_table(told, n=8)
     why = dict(zip(table.apart.tolist(), table.why, strict=True))
-    assert set(why) == {0, 1, 2, 3}
+    assert {0, 1, 2, 3} <= set(why)
     assert why[0] == "its raters are generous: over all that they rate, they give 4.90 on average"
     assert why[1] == "its raters are severe: over all that they rate, they give 2.10 on average"
     assert why[2] == "1 rating: too few to move its bias all the way from 0"
     assert why[3].startswith("its raters like its kind more than others do")
     for other in (replace(told, carried=-carried), replace(told, carried=None)):  # they say the opposite, or nothing
-        table = bias_table(other, n=4)
+        table = bias_table(other, n=8)
         assert table.why[table.apart.tolist().index(3)].startswith("something else")
 
 
@@ -245,7 +245,10 @@ def test_the_lists_hold_the_extremes_among_movies_with_enough_ratings() -> None:
     enough = np.flatnonzero(facts.n_ratings >= 20)
     assert table.liked.tolist() == enough[np.argsort(-facts.bias[enough])][:7].tolist()
     assert table.disliked.tolist() == enough[np.argsort(facts.bias[enough])][:7].tolist()
-    assert table.apart.tolist() == enough[np.argsort(-np.abs(table.gap[enough]))][:7].tolist()
+    by_gap = enough[np.argsort(-table.gap[enough])]
+    assert table.apart.tolist() == [*by_gap[:4], *by_gap[-3:]]
+    assert (table.gap[table.apart[:4]] > 0).all()
+    assert (table.gap[table.apart[4:]] < 0).all()
     assert table.bias_rank[np.argmax(facts.bias)] == 1
     assert sorted(table.mean_rank) == list(range(1, 301))
     assert table.mean_rank[np.argmin(facts.mean_rating)] == 300

@@ -175,4 +175,5 @@ def _touch(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     a, b = boxes[:, None], others[None]
     before = np.all(a[..., 2:] <= b[..., :2], axis=2)  # (a, b, 2): across and up
     after = np.all(b[..., 2:] <= a[..., :2], axis=2)
-    return np.any(~np.any(before | after, axis=2), axis=1)
+    apart = np.logical_or(before, after).any(axis=2)
+    return np.logical_not(apart.all(axis=1))

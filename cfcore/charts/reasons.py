@@ -17,6 +17,8 @@ from cfcore.recommend import Terms
 _ROW, _AXIS = 26, 56  # pixels: a bar with the room around it, and the axis with its title
 _UP, _DOWN, _QUIET = "#3A87BD", "#D0701F", "#76828D"  # each stands out from white and from near-black
 _SUM = "sum"
+_BAR = {"type": "bar", "height": {"band": 0.62}, "cornerRadius": 2}
+_WORD = {"type": "text", "color": _QUIET, "fontSize": 12}
 
 
 def terms_spec(terms: Terms) -> dict[str, Any]:
@@ -30,15 +32,9 @@ def terms_spec(terms: Terms) -> dict[str, Any]:
         "axis": {"tickCount": 5, "format": "~g"},
         "scale": {"domain": _with_room(terms), "nice": False},
     }
-    y = {
-        "field": "name",
-        "type": "nominal",
-        "sort": names,
-        "title": None,
-        "axis": {"ticks": False, "domain": False, "labelLimit": 130, "labelOverlap": False},
-    }
+    y = _rows("name", names, 130)
     bars = {
-        "mark": {"type": "bar", "height": {"band": 0.62}, "cornerRadius": 2},
+        "mark": _BAR,
         "encoding": {
             "x": x,
             "x2": {"field": "end"},
@@ -55,7 +51,7 @@ def terms_spec(terms: Terms) -> dict[str, Any]:
     words = [
         {
             "transform": [{"filter": f"datum.end {test} datum.start"}],
-            "mark": {"type": "text", "align": align, "dx": dx, "color": _QUIET, "fontSize": 12},
+            "mark": {**_WORD, "align": align, "dx": dx},
             "encoding": {
                 "x": {"field": "end", "type": "quantitative"},
                 "y": y,
@@ -64,14 +60,7 @@ def terms_spec(terms: Terms) -> dict[str, Any]:
         }
         for test, align, dx in ((">=", "left", 5), ("<", "right", -5))
     ]
-    return {
-        "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
-        "height": _ROW * len(names) + _AXIS,
-        "autosize": {"type": "fit", "contains": "padding"},
-        "data": {"name": "steps"},
-        "datasets": {"steps": table},
-        "layer": [bars, *words],
-    }
+    return _bars(table, [bars, *words])
 
 
 def terms_alt(terms: Terms) -> str:
@@ -85,13 +74,7 @@ def moved_spec(titles: Sequence[str], moved: np.ndarray) -> dict[str, Any]:
     names = [f"{title[:38].rstrip()}…" if len(title) > 39 else title for title in titles]
     stars = np.asarray(moved, dtype=float)
     table = pd.DataFrame({"title": names, "moved": stars})
-    y = {
-        "field": "title",
-        "type": "nominal",
-        "sort": names,
-        "title": None,
-        "axis": {"ticks": False, "domain": False, "labelLimit": 190, "labelOverlap": False},
-    }
+    y = _rows("title", names, 190)
     x = {
         "field": "moved",
         "type": "quantitative",
@@ -103,29 +86,36 @@ def moved_spec(titles: Sequence[str], moved: np.ndarray) -> dict[str, Any]:
         {"field": "title", "type": "nominal", "title": "Film"},
         {"field": "moved", "type": "quantitative", "title": "Moved you by", "format": ".3f"},
     ]
-    return {
-        "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
-        "height": _ROW * len(names) + _AXIS,
-        "autosize": {"type": "fit", "contains": "padding"},
-        "data": {"name": "moved"},
-        "datasets": {"moved": table},
-        "layer": [
-            {
-                "mark": {"type": "bar", "height": {"band": 0.62}, "cornerRadius": 2, "color": _UP},
-                "encoding": {"x": x, "y": y, "tooltip": tooltip},
-            },
-            {
-                "mark": {"type": "text", "align": "left", "dx": 5, "color": _QUIET, "fontSize": 12},
-                "encoding": {"x": x, "y": y, "text": {"field": "moved", "type": "quantitative", "format": ".2f"}},
-            },
-        ],
+    bars = {"mark": {**_BAR, "color": _UP}, "encoding": {"x": x, "y": y, "tooltip": tooltip}}
+    words = {
+        "mark": {**_WORD, "align": "left", "dx": 5},
+        "encoding": {"x": x, "y": y, "text": {"field": "moved", "type": "quantitative", "format": ".2f"}},
     }
+    return _bars(table, [bars, words])
 
 
 def moved_alt(titles: Sequence[str], moved: np.ndarray) -> str:
     """The bars in a sentence."""
     parts = [f"{title} {value:.2f}" for title, value in zip(titles, moved, strict=True)]
     return f"Bars of how many stars each rating moved your predictions: {'; '.join(parts)}."
+
+
+def _bars(table: pd.DataFrame, layers: list[dict[str, Any]]) -> dict[str, Any]:
+    """A chart with one bar a row of ``table``."""
+    return {
+        "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
+        "height": _ROW * len(table) + _AXIS,
+        "autosize": {"type": "fit", "contains": "padding"},
+        "data": {"name": "bars"},
+        "datasets": {"bars": table},
+        "layer": layers,
+    }
+
+
+def _rows(field: str, names: list[str], most_pixels: int) -> dict[str, Any]:
+    """The axis that names the bars, in their order."""
+    axis = {"ticks": False, "domain": False, "labelLimit": most_pixels, "labelOverlap": False}
+    return {"field": field, "type": "nominal", "sort": names, "title": None, "axis": axis}
 
 
 def _with_room(terms: Terms) -> list[float]:

@@ -27,7 +27,8 @@ _DAMPINGS = (0, 1, 2, 5, 10, 20, 50, 100)
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class BiasTable:
-    """``liked`` and ``disliked`` (n,) rows of the highest and lowest biases; ``apart`` where bias and mean differ most.
+    """``liked`` and ``disliked`` (n,) rows of the highest and lowest biases; ``apart`` where bias and mean differ most,
+    first where the bias says more than the mean, then where it says less, each half of them at most.
 
     ``stars`` (m,) is what each bias says as a mean rating, ``gap`` (m,) = stars - mean rating, and ``parts`` (m, 3) its
     parts in the order of ``REASONS``. ``bias_rank`` and ``mean_rank`` (m,) count from 1, the best. ``why`` says in
@@ -59,7 +60,9 @@ def bias_table(facts: Facts, n: int = 10, at_least: int = 1) -> BiasTable:
     stars, parts = _account(facts)
     gap = parts.sum(axis=1)
     by_bias = listed[np.argsort(-facts.bias[listed], kind="stable")]
-    apart = listed[np.argsort(-np.abs(gap[listed]), kind="stable")][:n]
+    by_gap = listed[np.argsort(-gap[listed], kind="stable")]
+    more, less = by_gap[gap[by_gap] > 0], by_gap[gap[by_gap] < 0]
+    apart = np.concatenate([more[: n - n // 2], less[max(len(less) - n // 2, 0) :]])
     return BiasTable(
         liked=by_bias[:n],
         disliked=by_bias[::-1][:n],

@@ -30,6 +30,7 @@ def trajectories(
     snapshot_item_idx: np.ndarray,
     snapshot_factors: np.ndarray,
     space: Space,
+    most: int | None = None,
 ) -> Frames:
     """Project every snapshot on two components of the last epoch's PCA.
 
@@ -40,6 +41,7 @@ def trajectories(
         snapshot_item_idx: (m',) the movies that were kept.
         snapshot_factors: (s, m', k) float16, so frames stand up to a thousandth beside ``projection.scores``.
         space: movies outside it are left out, and so are epochs whose factors had left float16's range.
+        most: so many frames at most, spread over the training, its start and its end among them.
 
     Raises:
         ValueError: the run kept no snapshots of these movies, or there is no such component.
@@ -48,11 +50,13 @@ def trajectories(
     if not all(0 <= axis < c for axis in axes):
         raise ValueError(f"there is no component {max(axes) + 1}: this model has {c}")
     kept = np.isin(snapshot_item_idx, space.item_idx)
-    xy = np.array([_place(projection, axes, factors[kept]) for factors in snapshot_factors])  # (s, m, 2)
+    n = len(snapshot_epochs) if most is None else min(most, len(snapshot_epochs))
+    frames = np.linspace(0, len(snapshot_epochs) - 1, n).round().astype(int)
+    xy = np.array([_place(projection, axes, snapshot_factors[frame][kept]) for frame in frames])  # (s, m, 2)
     if not kept.any() or len(xy) == 0:
         raise ValueError("this run kept no picture of its epochs: train it again to see its movies move")
     finite = np.isfinite(xy).all(axis=(1, 2))
-    return Frames(epochs=snapshot_epochs[finite], item_idx=snapshot_item_idx[kept], xy=xy[finite])
+    return Frames(epochs=snapshot_epochs[frames][finite], item_idx=snapshot_item_idx[kept], xy=xy[finite])
 
 
 def _place(projection: Projection, axes: tuple[int, int], factors: np.ndarray) -> np.ndarray:

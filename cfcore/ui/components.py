@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -68,9 +69,17 @@ def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1].rstrip()}…"
 
 
-def choose_one(label: str, options: Sequence[str], key: str) -> str:
-    """A row of buttons of which exactly one is pressed."""
+def choose_one(label: str, names: Mapping[Any, str], key: str, default: Any = None) -> Any:
+    """A row of buttons of which exactly one is pressed: the option whose name it bears, at first ``default``."""
+    default = next(iter(names)) if default is None else default
     chosen = st.segmented_control(
-        label, list(options), default=options[0], required=True, key=key, label_visibility="collapsed"
+        label,
+        list(names),
+        default=default,
+        required=True,
+        format_func=names.__getitem__,
+        key=key,
+        label_visibility="collapsed",
+        persist_state="session",
     )
-    return chosen or options[0]
+    return chosen or default

@@ -7,7 +7,7 @@ a calm sentence for the reader and a traceback in the server's log.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -176,6 +176,17 @@ def show_download(name: str, also: str = "") -> None:
     done, total = current.done_bytes / 1e6, (current.total_bytes or 0) / 1e6 or SOURCES[name].size_mb
     share = min(done / total, 1.0) if total else 0.0
     st.progress(share, text=f"Downloading {SOURCES[name].title}: {done:.1f} of {total:.1f} MB. {also}")
+
+
+def draw_when(known: Callable[[], bool]) -> None:
+    """Look twice a second whether what a worker is at has become ``known``, and then run the page once more."""
+    st.fragment(_look, run_every=0.5)(known)
+
+
+def _look(known: Callable[[], bool]) -> None:
+    with guard():
+        if known():
+            st.rerun()
 
 
 def _accept(name: str) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any
 
 import streamlit as st
 
@@ -16,7 +15,7 @@ from cfcore.charts import LOSS_HEIGHT, Across, Error, loss_alt, loss_spec
 from cfcore.config import RunRequest
 from cfcore.runs import Run
 from cfcore.ui import state
-from cfcore.ui.components import four_places
+from cfcore.ui.components import choose_one, four_places
 from cfcore.ui.frame import guard
 from cfcore.ui.words import against, error, seconds
 
@@ -178,9 +177,11 @@ def starts_high(request: RunRequest | None) -> bool:
 
 def _chart(histories: dict, baselines: dict[str, float | None], n_epochs: int | None, log: bool) -> None:
     with st.container(horizontal=True, gap="medium", key="chart-options"):
-        error_kind: Error = _option("Error", {"mse": "MSE", "rmse": "RMSE"}, "chart-error", "mse")
-        x: Across = _option("Across", {"epoch": "Epochs", "seconds": "Seconds"}, "chart-x", "epoch")
-        scale = _option("Scale", {"linear": "Linear", "log": "Log"}, f"chart-scale-{log}", "log" if log else "linear")
+        error_kind: Error = choose_one("Error", {"mse": "MSE", "rmse": "RMSE"}, "chart-error", "mse")
+        x: Across = choose_one("Across", {"epoch": "Epochs", "seconds": "Seconds"}, "chart-x", "epoch")
+        scale = choose_one(
+            "Scale", {"linear": "Linear", "log": "Log"}, f"chart-scale-{log}", "log" if log else "linear"
+        )
     with st.container(height=LOSS_HEIGHT + 20, border=False):
         st.vega_lite_chart(
             spec=loss_spec(histories, baselines, error=error_kind, x=x, log=scale == "log", n_epochs=n_epochs),
@@ -188,17 +189,3 @@ def _chart(histories: dict, baselines: dict[str, float | None], n_epochs: int | 
             key="loss",
             alt=loss_alt(histories, baselines, error=error_kind),
         )
-
-
-def _option(label: str, names: dict[Any, str], key: str, default: Any) -> Any:
-    chosen = st.segmented_control(
-        label,
-        list(names),
-        default=default,
-        required=True,
-        format_func=names.__getitem__,
-        key=key,
-        label_visibility="collapsed",
-        persist_state="session",
-    )
-    return chosen or default

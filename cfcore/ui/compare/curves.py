@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -14,6 +13,7 @@ from cfcore.runs import Run
 from cfcore.ui import state
 from cfcore.ui.compare import state as cs
 from cfcore.ui.compare.rows import baselines_of, differences, places
+from cfcore.ui.components import choose_one
 from cfcore.ui.frame import guard
 from cfcore.ui.words import plain
 
@@ -87,11 +87,13 @@ def _curves(run_ids: Sequence[str], names: Mapping[str, str]) -> None:
 def _view() -> View:
     """The chart's options, in one line that wraps on a phone."""
     with st.container(horizontal=True, gap="small", vertical_alignment="center", key="compare-options"):
-        x = _one("Across", {"epoch": "Epochs", "update": "Updates", "seconds": "Seconds"}, "compare:x", "epoch")
+        x = choose_one("Across", {"epoch": "Epochs", "update": "Updates", "seconds": "Seconds"}, "compare:x", "epoch")
         log_x = st.toggle("Log across", key="compare:log-x", persist_state="session", help="A logarithmic axis across.")
-        error = _one("Error", {"mse": "MSE", "rmse": "RMSE"}, "compare:error", "mse")
-        log = _one("Scale", {"linear": "Linear", "log": "Log"}, "compare:log", "log")
-        parts = _one("Parts", {"both": "Train and valid", "valid": "Valid", "train": "Train"}, "compare:parts", "both")
+        error = choose_one("Error", {"mse": "MSE", "rmse": "RMSE"}, "compare:error", "mse")
+        log = choose_one("Scale", {"linear": "Linear", "log": "Log"}, "compare:log", "log")
+        parts = choose_one(
+            "Parts", {"both": "Train and valid", "valid": "Valid", "train": "Train"}, "compare:parts", "both"
+        )
         smoothing = st.slider(
             "Smoothing",
             0.0,
@@ -104,20 +106,6 @@ def _view() -> View:
             width=170,
         )
     return View(error=error, x=x, log=log == "log", log_x=log_x, smoothing=smoothing, parts=parts)
-
-
-def _one(label: str, names: dict[Any, str], key: str, default: Any) -> Any:
-    chosen = st.segmented_control(
-        label,
-        list(names),
-        default=default,
-        required=True,
-        format_func=names.__getitem__,
-        key=key,
-        label_visibility="collapsed",
-        persist_state="session",
-    )
-    return chosen or default
 
 
 def _read(view: View) -> None:

@@ -47,7 +47,7 @@ def _draw(learned: Learned) -> None:
         except ValueError as problem:
             st.info(sentence(str(problem)), icon=":material/balance:")
             return
-        _scatters(learned, table)
+        _scatters(learned, table, int(least))
         left, right = st.columns(2, gap="medium")
         with left:
             st.markdown("**Most liked, by bias**")
@@ -56,19 +56,25 @@ def _draw(learned: Learned) -> None:
             st.markdown("**Least liked, by bias**")
             _ranked(learned, table, table.disliked, "lowest")
         st.markdown("**Where bias and mean disagree most, and why**")
+        st.caption("Above zero the bias thinks more of a film than the mean of its ratings does, below zero less.")
         _apart(learned, table)
 
 
-def _scatters(learned: Learned, table: BiasTable) -> None:
+def _scatters(learned: Learned, table: BiasTable, least: int) -> None:
     facts = learned.facts
     group = np.full(len(learned), OTHER, dtype=object)
     for name, rows in ((APART, table.apart), (DISLIKED, table.disliked), (LIKED, table.liked)):
         group[rows] = name
+    shown = facts.n_ratings >= least
     films = Biases(
-        title=learned.short, bias=np.asarray(facts.bias), n_ratings=facts.n_ratings, mean=facts.mean_rating, group=group
+        title=learned.short[shown],
+        bias=np.asarray(facts.bias)[shown],
+        n_ratings=facts.n_ratings[shown],
+        mean=facts.mean_rating[shown],
+        group=group[shown],
     )
     left, right = st.columns(2, gap="medium")
-    r = correlation(films.bias, np.log10(np.maximum(facts.n_ratings, 1)))
+    r = correlation(films.bias, np.log10(films.n_ratings))
     with left:
         st.vega_lite_chart(
             spec=bias_spec(films, "n_ratings"),
@@ -79,7 +85,7 @@ def _scatters(learned: Learned, table: BiasTable) -> None:
     mean_r = correlation(films.bias, films.mean)
     with right:
         st.vega_lite_chart(
-            spec=bias_spec(films, "mean", _same(table, films)),
+            spec=bias_spec(films, "mean", _same(table.stars[shown], films)),
             width="stretch",
             key="bias-mean",
             alt=bias_alt(films, "mean", mean_r),
@@ -94,24 +100,22 @@ def _scatters(learned: Learned, table: BiasTable) -> None:
     )
 
 
-def _same(table: BiasTable, films: Biases) -> list[tuple[float, float]]:
-    """Two points of the line on which a bias, put on the scale of stars, equals the mean rating."""
+def _same(stars: np.ndarray, films: Biases) -> list[tuple[float, float]]:
+    """Two points of the line on which a bias, put on the scale of ``stars`` (m,), equals the mean rating."""
     low, high = int(films.bias.argmin()), int(films.bias.argmax())
-    if table.stars[low] == table.stars[high]:
+    if stars[low] == stars[high]:
         return []
-    slope = (films.bias[high] - films.bias[low]) / (table.stars[high] - table.stars[low])
-    ends = np.clip([films.mean.min(), films.mean.max()], table.stars[low], table.stars[high])
-    return [(float(stars), float(films.bias[low] + slope * (stars - table.stars[low]))) for stars in ends]
+    slope = (films.bias[high] - films.bias[low]) / (stars[high] - stars[low])
+    ends = np.clip([films.mean.min(), films.mean.max()], stars[low], stars[high])
+    return [(float(star), float(films.bias[low] + slope * (star - stars[low]))) for star in ends]
 
 
 def _ranked(learned: Learned, table: BiasTable, rows: np.ndarray, which: str) -> None:
-    facts = learned.facts
-    assert facts.bias is not None
-    n = len(learned)
+    facts, n = learned.facts, len(learned)
     st.dataframe(
         {
             "Film": learned.title[rows],
-            "Bias": facts.bias[rows],
+            "Bias": np.asarray(facts.bias)[rows],
             "Mean": facts.mean_rating[rows],
             "Rank by mean": table.mean_rank[rows],
             "Ratings": facts.n_ratings[rows],
@@ -138,10 +142,10 @@ def _apart(learned: Learned, table: BiasTable) -> None:
         {
             "Film": learned.title[rows],
             "Mean": facts.mean_rating[rows],
-            "Bias says": table.stars[rows],
-            "Apart": table.gap[rows],
+            "By its bias": table.stars[rows],
+            "Difference": table.gap[rows],
             "Ratings": facts.n_ratings[rows],
-            "Most of it": [sentence_case(why) for why in table.why],
+            "Mostly because": [sentence_case(why) for why in table.why],
         },
         hide_index=True,
         height=ROW * (len(rows) + 1) + 3,
@@ -149,12 +153,12 @@ def _apart(learned: Learned, table: BiasTable) -> None:
         column_config={
             "Film": st.column_config.TextColumn(width="medium"),
             "Mean": st.column_config.NumberColumn(format="%.2f", width="small"),
-            "Bias says": st.column_config.NumberColumn(
-                format="%.2f", width="small", help="The bias, put on the scale of mean ratings by a straight line."
+            "By its bias": st.column_config.NumberColumn(
+                format="%.2f", width="small", help="The bias in stars: put on the scale of mean ratings by a straight line."
             ),
-            "Apart": st.column_config.NumberColumn(format="%+.2f", width="small"),
+            "Difference": st.column_config.NumberColumn(format="%+.2f", width="small"),
             "Ratings": st.column_config.NumberColumn(format="localized", width="small"),
-            "Most of it": st.column_config.TextColumn(width="large"),
+            "Mostly because": st.column_config.TextColumn(width="large"),
         },
         alt=f"Table of the {len(rows)} films whose bias and mean differ most, first {learned.title[rows[0]]}: "
         f"{table.why[0]}.",

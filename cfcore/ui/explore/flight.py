@@ -89,18 +89,17 @@ def _draw(chosen: Chosen, learned: Learned) -> None:
 
 def flight_data(history: Sequence[EpochResult], learned: Learned, frames: Frames, n: int) -> dict[str, Any]:
     """What ``flight.js`` draws: the ``n`` best known films of ``frames``, best known first, as plain values."""
-    keep = np.unique(np.linspace(0, len(frames.epochs) - 1, min(MOST_FRAMES, len(frames.epochs))).round().astype(int))
     column = {int(row): at for at, row in enumerate(learned.space.rows_of(frames.item_idx))}
     rows = [int(row) for row in learned.known if int(row) in column][:n]
     chosen = film.chosen_film(learned)
     if chosen is not None and chosen in column and chosen not in rows:
         rows.append(chosen)
-    xy = frames.xy[keep][:, [column[row] for row in rows]]  # (s, n, 2)
+    xy = frames.xy[:, [column[row] for row in rows]]  # (s, n, 2)
     names = list(learned.telling_genres[:MOST_CATEGORIES])
     facts = learned.facts
     group = first_group(facts.genres[rows], facts.genre_names, names)
     sizes = point_sizes(facts.n_ratings[rows], by_popularity=True)
-    epochs = frames.epochs[keep].tolist()
+    epochs = frames.epochs.tolist()
     return {
         "xy": _packed(xy),
         "epochs": epochs,
@@ -128,7 +127,7 @@ def _frames(chosen: Chosen, learned: Learned, axes: tuple[int, int]) -> Frames:
     epochs, items, factors = (arrays[name] for name in SNAPSHOTS)
     shown = [*learned.known[: FILMS[-1]], film.chosen_film(learned)]  # of the others no frame is wanted
     among = np.isin(learned.space.rows_of(items), [row for row in shown if row is not None])
-    return trajectories(learned.pca, axes, epochs, items[among], factors[:, among], learned.space)
+    return trajectories(learned.pca, axes, epochs, items[among], factors[:, among], learned.space, MOST_FRAMES)
 
 
 def _overfitting(history: Sequence[EpochResult]) -> str:

@@ -7,10 +7,10 @@ import streamlit as st
 
 from cfcore.models import DotModel
 from cfcore.recommend import bias_for, rated_by
-from cfcore.ui.frame import guard
+from cfcore.ui.frame import draw_when, guard
 from cfcore.ui.recommend.facts import bias_model, catalogue, n_trained, stars
 from cfcore.ui.recommend.user import DIVERGED, HELD_OUT, TRAINED, choose_user, known_user
-from cfcore.ui.recommend.why import Person, why
+from cfcore.ui.recommend.why import Person, person_of_you, why
 from cfcore.ui.runs import Chosen, look_again
 from cfcore.ui.words import error, plain
 from cfcore.ui.you import ratings_of_you, you_in
@@ -73,17 +73,9 @@ def _for_you(chosen: Chosen, item: int) -> None:
     if you.rows is None or you.pending:
         st.info("A worker is finding your row in this network.", icon=":material/hourglass_top:")
         if not chosen.live:
-            st.fragment(_until_known, run_every=0.5)(chosen)
+            draw_when(lambda: not you_in(chosen).pending)
         return
-    person = Person(
-        model=you.model(chosen),
-        user_idx=0,
-        who="you",
-        whose="your",
-        item_idx=you.item_idx,
-        rating=you.rating,
-        known=you.item_idx,
-    )
+    person = person_of_you(chosen, you)
     films = catalogue(chosen.run.request.dataset)
     truth = ratings_of_you(chosen.run.request.dataset).get(films.ids[item])
     bias = bias_for(bias_model(chosen), you.item_idx, you.rating, item)
@@ -91,13 +83,6 @@ def _for_you(chosen: Chosen, item: int) -> None:
     if not len(you.item_idx):
         where = "You have rated nothing yet, so this is for the average user: rate some films under You."
     _answer(chosen, person, item, bias, truth, where)
-
-
-def _until_known(chosen: Chosen) -> None:
-    with guard():
-        you = you_in(chosen)
-        if not you.pending:
-            st.rerun()
 
 
 def _answer(chosen: Chosen, person: Person, item: int, bias: float, truth: float | None, where: str) -> None:

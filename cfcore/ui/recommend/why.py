@@ -14,6 +14,7 @@ from cfcore.recommend import Films, Terms, liked_by, nearest_liked, terms
 from cfcore.ui.recommend.facts import catalogue, stars
 from cfcore.ui.runs import Chosen
 from cfcore.ui.words import plain
+from cfcore.ui.you import You
 
 ROW = 35  # pixels: one row of a table
 
@@ -36,6 +37,19 @@ class Person:
 
     def stars_for(self, item: int) -> float:
         return float(self.rating[np.flatnonzero(self.item_idx == item)[0]])
+
+
+def person_of_you(chosen: Chosen, found: You) -> Person:
+    """You as somebody to recommend to; your row must be known."""
+    return Person(
+        model=found.model(chosen),
+        user_idx=0,
+        who="you",
+        whose="your",
+        item_idx=found.item_idx,
+        rating=found.rating,
+        known=found.item_idx,
+    )
 
 
 def like_what(chosen: Chosen, person: Person, films: Films) -> list[str]:

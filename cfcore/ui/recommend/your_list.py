@@ -9,19 +9,18 @@ from cfcore.charts.reasons import moved_alt, moved_spec
 from cfcore.recommend import Films, top_n, unseen
 from cfcore.ui import state, you
 from cfcore.ui.components import how_many
-from cfcore.ui.frame import guard
+from cfcore.ui.frame import draw_when, guard
 from cfcore.ui.progress import LOADING
 from cfcore.ui.recommend.facts import catalogue, n_trained, stars
 from cfcore.ui.recommend.map import your_map
 from cfcore.ui.recommend.rate import rate_column
 from cfcore.ui.recommend.share import share
 from cfcore.ui.recommend.user import N, at_least, explain, film_table
-from cfcore.ui.recommend.why import Person
+from cfcore.ui.recommend.why import person_of_you
 from cfcore.ui.runs import Chosen, look_again
 from cfcore.ui.words import count, plain
 from cfcore.ui.you import FEW, You, address, key_of, ratings_of_you, without_each, you_in
 
-POLL_SECONDS = 0.4
 MOST_BARS = 8
 BEST_KNOWN = 300  # films over which a change of your predictions is measured
 
@@ -52,7 +51,7 @@ def _you(chosen: Chosen) -> None:
             with moved:
                 _moved_most(chosen, found)
             if len(films.item_idx):
-                explain(chosen, _you_as_person(chosen, found), films, "recommend-why-you")
+                explain(chosen, person_of_you(chosen, found), films, "recommend-why-you")
         state.write_address(address(chosen))
 
 
@@ -87,7 +86,7 @@ def _films(chosen: Chosen, found: You) -> Films | None:
     if found.rows is None:
         return None
     least = at_least(chosen)
-    person = _you_as_person(chosen, found)
+    person = person_of_you(chosen, found)
     films = top_n(person.model, 0, unseen(n_trained(chosen), person.known, least), N)
     some = len(found.item_idx) > 0
     film_table(chosen, person, films, {"Moved": _moves(chosen, found, films, least)} if some else {})
@@ -101,18 +100,6 @@ def _line(chosen: Chosen, films: Films) -> str:
         f"**{plain(names[item])}** {stars:.2f}" for item, stars in zip(films.item_idx, films.prediction, strict=True)
     ]
     return ", ".join(best[:3])
-
-
-def _you_as_person(chosen: Chosen, found: You) -> Person:
-    return Person(
-        model=found.model(chosen),
-        user_idx=0,
-        who="you",
-        whose="your",
-        item_idx=found.item_idx,
-        rating=found.rating,
-        known=found.item_idx,
-    )
 
 
 def _how_far(n: int) -> None:
@@ -142,14 +129,7 @@ def _waiting(chosen: Chosen) -> None:
     words = "A worker is finding your row in this network, a few gradient steps with everything else frozen."
     st.info(f"{LOADING}." if starting else words, icon=":material/hourglass_top:")
     if not chosen.live:  # else the section looks again by itself
-        st.fragment(_until_known, run_every=POLL_SECONDS)(chosen)
-
-
-def _until_known(chosen: Chosen) -> None:
-    with guard():
-        found = you_in(chosen)
-        if not found.pending:
-            st.rerun()
+        draw_when(lambda: not you_in(chosen).pending)
 
 
 def _moves(chosen: Chosen, found: You, films: Films, least: int) -> list[str]:
@@ -186,7 +166,7 @@ def _moved_most(chosen: Chosen, found: You) -> None:
     if without.pending:
         st.caption("A worker leaves each of your ratings out in turn, to see which moved you most.")
         if not chosen.live:
-            st.fragment(_until_left_out, run_every=POLL_SECONDS)(chosen)
+            draw_when(lambda: not without_each(chosen, you_in(chosen)).pending)
         return
     if without.rows is None:
         st.caption("Too many ratings to leave each one out in turn.")
@@ -211,12 +191,6 @@ def _moved_most(chosen: Chosen, found: You) -> None:
 
 def _again_without(chosen: Chosen) -> None:
     without_each(chosen, you_in(chosen), again=True)
-
-
-def _until_left_out(chosen: Chosen) -> None:
-    with guard():
-        if not without_each(chosen, you_in(chosen)).pending:
-            st.rerun()
 
 
 def _best_known(chosen: Chosen) -> np.ndarray:
