@@ -34,7 +34,7 @@ from cfcore.charts.curves import (
     value_axis,
     value_title,
 )
-from cfcore.charts.scales import Picture, from_unit, limits, log_ticks, round_up, short, spread, to_unit
+from cfcore.charts.scales import Picture, exactly, from_unit, limits, log_ticks, round_up, short, spread, to_unit
 
 Axis = Literal["epoch", "update", "seconds"]
 Parts = Literal["both", "valid", "train"]
@@ -264,7 +264,7 @@ def _x_axis(frame: _Frame) -> alt.X:
         how = {"tickMinStep": 1, "format": "d", "tickCount": 10}
     if view.log_x:
         how = {"format": "~g" if high < 1e4 else "~s", "values": log_ticks(low, high)}
-    scale = alt.Scale(type="log" if view.log_x else "linear", domain=[low, high], nice=False, zero=False)
+    scale = exactly(frame.x_limits, log=view.log_x)
     return alt.X("x:Q", title=_TITLES[view.x], scale=scale, axis=alt.Axis(grid=False, **how))
 
 

@@ -13,7 +13,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from cfcore.charts.scales import Picture, from_unit, limits, log_ticks, round_up, short, spread, to_unit
+from cfcore.charts.scales import Picture, exactly, from_unit, limits, log_ticks, round_up, short, spread, to_unit
 from cfcore.training import EpochResult
 
 History = Sequence[EpochResult]
@@ -144,7 +144,7 @@ def _draw(frame: _Frame) -> Picture:
     x_axis = alt.X(
         "x:Q",
         title="Epoch" if x == "epoch" else "Seconds of training",
-        scale=alt.Scale(domain=list(frame.x_limits), nice=False, zero=False),
+        scale=exactly(frame.x_limits),
         axis=alt.Axis(grid=False, tickCount=10, **whole),
     )
     y_axis = value_axis(frame.y_limits, log=log)
@@ -179,7 +179,7 @@ def value_axis(y_limits: tuple[float, float], *, log: bool) -> alt.Y:
     return alt.Y(
         "value:Q",
         title=None,
-        scale=alt.Scale(type="log" if log else "linear", domain=list(y_limits), nice=False, zero=False),
+        scale=exactly(y_limits, log=log),
         axis=alt.Axis(format="~g" if y_limits[1] < 1e5 else ".3~g", **ticks),
     )
 

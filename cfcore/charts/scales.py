@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import altair as alt
 
@@ -34,6 +35,12 @@ def limits(values: Sequence[float], *, log: bool) -> tuple[float, float]:
     step = round_up(span / 5)
     bottom = math.floor((low - 0.04 * span) / step) * step
     return max(0.0, bottom), math.ceil((high + 0.04 * span) / step) * step
+
+
+def exactly(limits: tuple[float, float], *, log: bool = False) -> alt.Scale:
+    """A scale with these limits and no others; Vega warns of a ``zero`` that a logarithm has no place for."""
+    kind: dict[str, Any] = {"type": "log"} if log else {"type": "linear", "zero": False}
+    return alt.Scale(domain=list(limits), nice=False, **kind)
 
 
 def log_ticks(low: float, high: float) -> list[float]:

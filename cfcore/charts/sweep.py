@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from cfcore.charts.curves import AXES_HEIGHT, NAMES, QUIET, value_title
-from cfcore.charts.scales import Picture, limits, short
+from cfcore.charts.scales import Picture, exactly, limits, short
 from cfcore.sweep import Axis, Cell, Grid
 
 CELL_HEIGHT = 58  # pixels
@@ -178,7 +178,7 @@ def _line(frame: _Frame) -> Picture:
     y = alt.Y(
         "rmse:Q",
         title=None,
-        scale=alt.Scale(domain=list(frame.y_limits), nice=False, zero=False),
+        scale=exactly(frame.y_limits),
         axis=alt.Axis(tickCount=5, format="~g"),
     )
     base = alt.Chart(alt.NamedData("cells")).encode(x=x, tooltip=_tooltip(title, ""))

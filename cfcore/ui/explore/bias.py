@@ -154,7 +154,9 @@ def _apart(learned: Learned, table: BiasTable) -> None:
             "Film": st.column_config.TextColumn(width="medium"),
             "Mean": st.column_config.NumberColumn(format="%.2f", width="small"),
             "By its bias": st.column_config.NumberColumn(
-                format="%.2f", width="small", help="The bias in stars: put on the scale of mean ratings by a straight line."
+                format="%.2f",
+                width="small",
+                help="The bias in stars: put on the scale of the means by a line.",
             ),
             "Difference": st.column_config.NumberColumn(format="%+.2f", width="small"),
             "Ratings": st.column_config.NumberColumn(format="localized", width="small"),
