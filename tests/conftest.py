@@ -9,21 +9,29 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from cfcore import datasets
+from cfcore import approaches, datasets
+from cfcore.approaches import make_config
 from cfcore.config import SplitConfig
 from cfcore.ratings import About, Items, Ratings, Split, Users, make_split
 
 if TYPE_CHECKING:
+    from cfcore.training import Trained
     from tests.pages_support import FakeJobs
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the browser tests, and put what is slow last: a plain mistake should show within seconds."""
+    """Mark the browser tests, and put what is slow last: a plain mistake should show within seconds.
+
+    With two processes (``-n 2 --dist loadgroup``) a file stays in one of them, as does all that looks at the article's
+    run: what they share is made once.
+    """
     for item in items:
         if "browser" in item.path.parent.parts:
             item.add_marker(pytest.mark.browser)
+        shares_article = "article_dot" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("article" if shares_article else item.path.name))
     last = (
         "test_style.py",
         "test_foldin.py",
@@ -41,6 +49,17 @@ def ml100k() -> Ratings:
     if not folder.exists():
         pytest.skip("no copy of MovieLens 100k beside the project")
     return datasets.load(folder)
+
+
+@pytest.fixture(scope="session")
+def article_split(ml100k: Ratings) -> Split:
+    return make_split(ml100k, SplitConfig.of("u1"))
+
+
+@pytest.fixture(scope="session")
+def article_dot(article_split: Split) -> Trained:
+    """The article's dot product with its preset on the published fold u1: trained once for all who look at it."""
+    return approaches.train(article_split, make_config("fastai_dot"))
 
 
 @pytest.fixture(scope="session")

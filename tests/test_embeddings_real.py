@@ -6,9 +6,6 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from cfcore import approaches
-from cfcore.approaches import make_config
-from cfcore.config import SplitConfig
 from cfcore.embeddings import (
     Facts,
     Space,
@@ -20,7 +17,7 @@ from cfcore.embeddings import (
     neighbours,
     trajectories,
 )
-from cfcore.ratings import Ratings, Split, make_split
+from cfcore.ratings import Split
 from cfcore.training import Trained
 
 TRILOGY = ("Empire Strikes Back, The (1980)", "Return of the Jedi (1983)")
@@ -28,13 +25,13 @@ INDIANA_JONES = ("Raiders of the Lost Ark (1981)", "Indiana Jones and the Last C
 
 
 @pytest.fixture(scope="module")
-def split(ml100k: Ratings) -> Split:
-    return make_split(ml100k, SplitConfig.of("random"))
+def split(article_split: Split) -> Split:
+    return article_split
 
 
 @pytest.fixture(scope="module")
-def trained(split: Split) -> Trained:
-    return approaches.train(split, make_config("fastai_dot"))
+def trained(article_dot: Trained) -> Trained:
+    return article_dot
 
 
 @pytest.fixture(scope="module")

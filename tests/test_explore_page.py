@@ -253,6 +253,7 @@ def test_a_person_stands_among_the_films_they_rated_highest(run: Run, chosen: Ch
     name = box(app, "A person").options[0]
     pick(app, "A person", name.split(" ·")[0])
     assert "A person stands where a film with their factors would" in texts(app)
+    assert "the dashed line" in texts(app)
     user = next(
         each for each, user_id in enumerate(chosen.ratings.users.user_id) if f"user {user_id}" == name.split(" ·")[0]
     )
@@ -269,8 +270,8 @@ def test_in_a_net_people_stand_amid_the_films_they_liked(jobs: FakeJobs) -> None
     assert found is not None
     space, users = learned(found), np.array([3, 5])
     view = components(space, 0, 1)
-    xy, words = _place(found, space, view, users)
-    assert "in the middle of the films they liked" in words
+    xy, zero = _place(found, space, view, users)
+    assert zero is None
     who, items, stars = found.split.part(found.split.train)
     for user, place in zip(users, xy, strict=True):
         liked = items[(who == user) & (stars >= 4)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import combinations, pairwise
 
 import altair as alt
@@ -183,6 +184,22 @@ def test_each_width_of_a_plot_has_one_set_of_titles() -> None:
 def test_nothing_to_title_gives_no_titles() -> None:
     placed = place_titles(np.zeros((0, 2)), [], np.zeros(0), heights=HEIGHTS)
     assert len(placed.row) == 0
+
+
+def test_the_way_of_a_person_leads_from_zero_through_them_beyond_the_films() -> None:
+    films = drawn()
+    zero, person = np.array([0.5, -0.5]), np.array([0.6, -0.4])
+    films = replace(films, way=np.array([zero, person]))
+    (line,) = tables_of(films)["way"].to_numpy()
+    start, end = line[:2], line[2:]
+    assert start == pytest.approx(zero)
+    assert (end - zero) / np.linalg.norm(end - zero) == pytest.approx((person - zero) / np.linalg.norm(person - zero))
+    assert np.linalg.norm(end - zero) > np.ptp(films.xy, axis=0).max()
+
+
+@pytest.mark.parametrize("way", [None, np.zeros((2, 2))])
+def test_who_has_no_direction_gets_no_line(way: np.ndarray | None) -> None:
+    assert tables_of(drawn(way=way))["way"].empty
 
 
 def test_a_film_takes_the_rarest_of_the_wanted_genres_that_it_has() -> None:

@@ -254,6 +254,14 @@ def test_the_list_says_how_far_each_film_moved(run: Run) -> None:
         assert moved == ("new" if up is None else "=" if up == 0 else f"▲ {up}" if up > 0 else f"▼ {-up}")
 
 
+def test_a_star_writes_to_no_other_row(run: Run) -> None:
+    """What is written goes to the browser, over a star that was clicked there while this one was on its way."""
+    app = opened(run, "You")
+    first, *others = suggested(app)
+    give(app, first, 4)
+    assert not any(app.feedback(key=f"stars:known:sample:{film}").proto.set_value for film in [first, *others])
+
+
 def test_a_star_can_be_taken_back(run: Run) -> None:
     app = opened(run, "You")
     film = suggested(app)[2]

@@ -57,7 +57,7 @@ class MapFrame:
 
 def film_map_spec(frame: MapFrame, tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
     """The map with its data; ``tables`` as :mod:`cfcore.charts.map_tables` makes them."""
-    layers = [_corners(), _links(), _films(frame), _people(), _rings(), *title_layers(tapped=True)]
+    layers = [_corners(), _way(), _links(), _films(frame), _people(), _rings(), *title_layers(tapped=True)]
     for layer in layers:
         layer["encoding"] = {"x": _position("x", frame), "y": _position("y", frame), **layer["encoding"]}
     return {
@@ -149,6 +149,15 @@ def _links() -> dict[str, Any]:
     return {
         "data": {"name": "links"},
         "mark": {"type": "rule", "strokeWidth": 1.4, "stroke": ink(), "opacity": 0.45, "tooltip": None},
+        "encoding": {"x2": {"field": "x2"}, "y2": {"field": "y2"}},
+    }
+
+
+def _way() -> dict[str, Any]:
+    """The direction of a person, under everything else."""
+    return {
+        "data": {"name": "way"},
+        "mark": {"type": "rule", "strokeDash": [5, 4], "stroke": ink(), "opacity": 0.6, "clip": True, "tooltip": None},
         "encoding": {"x2": {"field": "x2"}, "y2": {"field": "y2"}},
     }
 

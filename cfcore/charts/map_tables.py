@@ -27,6 +27,7 @@ class Drawn:
     ``size`` (n,) square pixels; ``group`` (n,) the category or ``value`` (n,) the number that gives the colour;
     ``chosen`` is the position of the film that was chosen, ``near`` those of its nearest and ``liked`` those of a
     person's favourites. The best known film comes first. ``person`` is where that person stands, and the name.
+    ``way`` (2, 2) is the direction of a person in a dot model: where all factors are 0, and where the person stands.
     """
 
     item: np.ndarray
@@ -39,6 +40,7 @@ class Drawn:
     near: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     liked: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     person: tuple[float, float, str] | None = None
+    way: np.ndarray | None = None
 
     @property
     def marked(self) -> np.ndarray:
@@ -100,6 +102,7 @@ def map_tables(drawn: Drawn, facts: pd.DataFrame, limits: Limits, shown: Limits 
         "films": _films(drawn, keep),
         "facts": facts.iloc[keep].reset_index(drop=True),
         "links": _links(drawn),
+        "way": _way(drawn),
         "rings": _rings(drawn),
         "titles": _titles(drawn, shown or limits, heights),
     }
@@ -144,6 +147,15 @@ def _links(drawn: Drawn) -> pd.DataFrame:
     return pd.DataFrame(
         {"item": drawn.item[drawn.near], "x": x, "y": y, "x2": ends[:, 0], "y2": ends[:, 1]},
     )
+
+
+def _way(drawn: Drawn) -> pd.DataFrame:
+    """The line of ``drawn.way``, on and on until it has left the films behind."""
+    if drawn.way is None or not np.ptp(drawn.way, axis=0).any():
+        return pd.DataFrame({name: np.zeros(0) for name in ("x", "y", "x2", "y2")})
+    zero, person = drawn.way
+    reach = np.ptp(np.concatenate([drawn.xy, drawn.way]), axis=0).max() / np.linalg.norm(person - zero)
+    return pd.DataFrame([[*zero, *(zero + 2 * reach * (person - zero))]], columns=["x", "y", "x2", "y2"])
 
 
 def _rings(drawn: Drawn) -> pd.DataFrame:

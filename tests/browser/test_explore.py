@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -315,15 +314,20 @@ def test_a_phone_taps_a_film(run: str, new_person: Callable[..., Page]) -> None:
         assert box["height"] >= 36
 
 
-def test_star_wars_lies_near_its_trilogy(new_server: Callable[..., Server], page: Page, tmp_path: Path) -> None:
+def test_the_article_preset_on_movielens_puts_star_wars_near_its_trilogy(
+    new_server: Callable[..., Server], page: Page
+) -> None:
     if not (REAL_DATA / "ml-100k").exists():
         pytest.skip("no copy of MovieLens 100k beside the project")
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "ml-100k").symlink_to(REAL_DATA / "ml-100k")
-    server = new_server()
-    page.goto(f"{server.url}/explore")
-    page.get_by_role("button", name="Train a model now").click()
-    expect(page.get_by_role("combobox", name="Run")).to_have_value(re.compile("RMSE"), timeout=4 * WAIT)
+    server = new_server(CFCORE_DATA_DIR=str(REAL_DATA))
+    page.goto(f"{server.url}/train?approach=fastai_dot&split=u1")
+    expect(page.get_by_text("MovieLens 100K · 100,000 ratings")).to_be_visible()
+    page.get_by_role("button", name="Train", exact=True).click()
+    expect(page.get_by_text(re.compile(r"^Done · 5 of 5 epochs"))).to_be_visible(timeout=3 * WAIT)
+    run = RunStore(server.folder / "runs").list(limit=1)[0]
+    assert run.metrics is not None
+    assert run.metrics.valid_mse == pytest.approx(0.879, rel=0.03)
+    page.get_by_role("link", name="Explore", exact=True).click()
     search(page, "Star Wars")
     expect(heading(page, "Star Wars (1977)")).to_be_visible()
     table = page.get_by_test_id("stDataFrame").first
@@ -331,4 +335,3 @@ def test_star_wars_lies_near_its_trilogy(new_server: Callable[..., Server], page
     alike = ("Empire Strikes Back", "Return of the Jedi", "Raiders of the Lost Ark", "Indiana Jones")
     seen = table.text_content() or ""
     assert sum(title in seen for title in alike) >= 2, seen
-    assert RunStore(server.folder / "runs").list(limit=1)[0].request.config.approach == "fastai_dot"

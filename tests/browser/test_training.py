@@ -7,13 +7,11 @@ from collections.abc import Callable
 from urllib.parse import parse_qs, urlparse
 
 import psutil
-import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from cfcore.approaches import APPROACHES, BASELINES
 from cfcore.runs import Run, RunStore
 from tests.browser.conftest import Server, holds_torch
-from tests.conftest import REAL_DATA
 
 QUICK = {  # a few epochs of each approach on the sample
     "scratch": "learning_rate=30&epochs=12&embedding_size=8",
@@ -194,19 +192,3 @@ def test_a_link_to_no_run_says_so(server: Server, page: Page) -> None:
     page.goto(f"{server.url}/train?run=AAAAAAAAAAAAAAAA")
     expect(page.get_by_text("There is no run with this link here")).to_be_visible()
     expect(page.get_by_role("button", name="Train", exact=True)).to_be_enabled()
-
-
-def test_the_article_preset_on_movielens_from_the_page(
-    new_server: Callable[..., Server], new_person: Callable[..., Page]
-) -> None:
-    if not (REAL_DATA / "ml-100k").exists():
-        pytest.skip("no copy of MovieLens 100k beside the project")
-    server = new_server(CFCORE_DATA_DIR=str(REAL_DATA))
-    page = new_person()
-    open_train(page, server, "approach=fastai_dot&split=u1")
-    expect(page.get_by_text("MovieLens 100K · 100,000 ratings")).to_be_visible()
-    run_id = press_train(page)
-    expect(page.get_by_text(re.compile(r"^Done · 5 of 5 epochs"))).to_be_visible(timeout=3 * 60_000)
-    metrics = stored(server, run_id).metrics
-    assert metrics is not None
-    assert metrics.valid_mse == pytest.approx(0.879, rel=0.03)

@@ -157,6 +157,7 @@ def _drawn(space: Learned, view: View, look: Look, people: People, near: Near | 
         near=np.array([at[int(row)] for row in near.rows] if near is not None else [], dtype=np.int64),
         liked=np.array([at[int(row)] for row in people.liked], dtype=np.int64),
         person=people.person,
+        way=people.way,
     )
 
 

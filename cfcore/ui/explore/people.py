@@ -29,13 +29,15 @@ MOST_PEOPLE = 200  # drawn at once: those with the most ratings
 class People:
     """``table`` for the map, and ``words`` that say how people are placed.
 
-    ``liked`` rows are the chosen person's favourites, ``person`` is where that person stands, and the name.
+    ``liked`` rows are the chosen person's favourites, ``person`` is where that person stands, and the name; ``way``
+    (2, 2) goes there from where all factors are 0, in a dot model.
     """
 
     table: pd.DataFrame
     liked: np.ndarray
     words: str
     person: tuple[float, float, str] | None = None
+    way: np.ndarray | None = None
 
 
 def choose_people(chosen: Chosen, learned: Learned, view: View) -> People:
@@ -65,14 +67,15 @@ def choose_people(chosen: Chosen, learned: Learned, view: View) -> People:
         users = np.append(users, person)
     if len(users) == 0:
         return People(table=people_table(np.zeros((0, 2)), []), liked=known[:0], words="")
-    xy, how = _place(chosen, learned, view, users)
+    xy, zero = _place(chosen, learned, view, users)
     there = np.isfinite(xy).all(axis=1)
     users, xy = users[there], xy[there]
     at = np.flatnonzero(users == person) if person is not None else np.zeros(0, dtype=np.int64)
     liked = favourites(chosen, learned, person) if person is not None else np.zeros(0, dtype=np.int64)
     table = people_table(xy, user_names(ratings, users), int(at[0]) if len(at) else None)
     one_of_them = (float(xy[at[0], 0]), float(xy[at[0], 1]), str(one)) if len(at) else None
-    return People(table=table, liked=liked, words=how, person=one_of_them)
+    way = np.array([zero, xy[at[0]]]) if zero is not None and len(at) else None
+    return People(table=table, liked=liked, words=_words(zero, way is not None), person=one_of_them, way=way)
 
 
 def favourites(chosen: Chosen, learned: Learned, user: int) -> np.ndarray:
@@ -91,21 +94,24 @@ def _rated(chosen: Chosen, users: np.ndarray) -> list[tuple[np.ndarray, np.ndarr
     return [(ratings.item_idx[own], ratings.rating[own]) for own in (rows[who == user] for user in users)]
 
 
-def _place(chosen: Chosen, learned: Learned, view: View, users: np.ndarray) -> tuple[np.ndarray, str]:
-    """Where these users stand (n, 2), NaN where nobody knows, and how that was found, in words."""
+def _place(chosen: Chosen, learned: Learned, view: View, users: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Where these users stand (n, 2), NaN where nobody knows; in a dot model, also where all factors are 0 (2,)."""
     if view.place is not None and isinstance(chosen.model, DotModel):
         factors = chosen.arrays["user_factors"].astype(np.float64)
-        zero = view.place(np.zeros((1, factors.shape[1])))[0]
-        return view.place(factors[users]), (
-            "A person stands where a film with their factors would. What suits them is a direction: from where all "
-            f"factors are 0 ({_signed(zero[0])} across, {_signed(zero[1])} up on this map) through them and on."
-        )
+        return view.place(factors[users]), view.place(np.zeros((1, factors.shape[1])))[0]
     places = np.full((chosen.ratings.n_items, 2), np.nan)
     places[learned.space.item_idx] = view.xy
     found = [person_among_films(places, *rated, chosen.ratings.scale) for rated in _rated(chosen, users)]
     xy = np.array([(np.nan, np.nan) if place is None else place for place in found]).reshape(-1, 2)
-    return xy, "A person stands in the middle of the films they liked."
+    return xy, None
 
 
-def _signed(value: float) -> str:
-    return f"{value:.2f}".replace("-", "−")
+def _words(zero: np.ndarray | None, one: bool) -> str:
+    """How people are placed."""
+    if zero is None:
+        return "A person stands in the middle of the films they liked."
+    words = "A person stands where a film with their factors would, and what suits them is a direction"
+    if one:
+        return f"{words}, the dashed line: from where all factors are 0 through them and on."
+    across, up = (f"{value:.2f}".replace("-", "−") for value in zero)
+    return f"{words}: from where all factors are 0 ({across} across, {up} up on this map) through them and on."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import streamlit as st
 
 from cfcore.charts.film_map import MapFrame, film_map_spec, limits_of, plot_height
 from cfcore.charts.labels import WIDTHS
-from cfcore.charts.map_style import Colour, pair
+from cfcore.charts.map_style import Colour, ink
 from cfcore.charts.map_tables import Drawn, map_tables, people_table, point_sizes
 from cfcore.embeddings import project
 from cfcore.models import DotModel
@@ -38,9 +39,12 @@ def your_map(chosen: Chosen, found: You, films: Films) -> None:
     if space.pca.scores.shape[1] < 2:
         st.caption("With a single factor there is no map to draw.")
         return
-    drawn, given = _drawn(space, found, films)
     at = your_vector(chosen)
     xy = np.zeros((0, 2)) if at is None else project(space.pca, at[None])[:, :2]
+    drawn, given = _drawn(space, found, films)
+    if len(xy) and isinstance(chosen.model, DotModel):
+        nothing = project(space.pca, np.zeros((1, space.space.vectors.shape[1])))[:, :2]
+        drawn = replace(drawn, way=np.concatenate([nothing, xy]))
     frame = MapFrame(
         x_title=f"PC1, {percent(float(space.pca.shares[0]))} of the variance",
         y_title=f"PC2, {percent(float(space.pca.shares[1]))} of the variance",
@@ -51,7 +55,6 @@ def your_map(chosen: Chosen, found: You, films: Films) -> None:
     limits = limits_of(np.concatenate([drawn.xy, xy]))
     tables = map_tables(drawn, _facts(space, drawn, given), limits, None, heights)
     tables["people"] = people_table(xy, ["You"][: len(xy)], 0 if len(xy) else None).assign(size=FIGURE)
-    tables["way"] = _way(chosen, space, xy)
     st.markdown("**You on the map of films**")
     st.vega_lite_chart(
         spec=_with_you(film_map_spec(frame, tables)),
@@ -97,37 +100,16 @@ def _facts(space: Learned, drawn: Drawn, given: dict[int, str]) -> pd.DataFrame:
     )
 
 
-def _way(chosen: Chosen, space: Learned, xy: np.ndarray) -> pd.DataFrame:
-    """The direction of your factors in a dot model: from where all factors are 0 through you, far beyond the map."""
-    names = ["x", "y", "x2", "y2"]
-    if not len(xy) or not isinstance(chosen.model, DotModel):
-        return pd.DataFrame({name: np.zeros(0) for name in names})
-    nothing = project(space.pca, np.zeros((1, space.space.vectors.shape[1])))[0, :2]
-    ahead = xy[0] - nothing
-    reach = np.ptp(space.pca.scores[:, :2], axis=0).max() / max(float(np.hypot(*ahead)), 1e-12)
-    return pd.DataFrame([[*nothing, *(nothing + reach * ahead)]], columns=names)
-
-
 def _with_you(spec: dict[str, Any]) -> dict[str, Any]:
-    """The map with your direction as a dashed line under the films, and your name at the figure."""
+    """The map with your name at the figure, above the films, which lie thick where people are."""
     place = {axis: spec["layer"][0]["encoding"][axis] for axis in ("x", "y")}
-    ink = pair("#1B2530", "#E6EBF0")
-    way = {
-        "data": {"name": "way"},
-        "mark": {"type": "rule", "strokeDash": [5, 4], "stroke": ink, "opacity": 0.6, "clip": True, "tooltip": None},
-        "encoding": {**place, "x2": {"field": "x2"}, "y2": {"field": "y2"}},
-    }
     text: dict[str, Any] = {"type": "text", "dy": 26, "fontSize": 13, "fontWeight": 700, "tooltip": None}
     halo = {"stroke": {"expr": "background"}, "strokeWidth": 4, "fill": {"expr": "background"}}
     name = {"data": {"name": "people"}, "encoding": {**place, "text": {"field": "name", "type": "nominal"}}}
-    marks = [{**name, "mark": {**text, **halo}}, {**name, "mark": {**text, "fill": ink}}]
-    corners, *layers = spec["layer"]
-    figure = [layer for layer in layers if layer.get("data") == {"name": "people"}]
-    films = [layer for layer in layers if layer.get("data") != {"name": "people"}]
-    return {
-        **spec,
-        "layer": [corners, way, *films, *figure, *marks],
-    }  # above the films, which lie thick where people are
+    marks = [{**name, "mark": {**text, **halo}}, {**name, "mark": {**text, "fill": ink()}}]
+    figure = [layer for layer in spec["layer"] if layer.get("data") == {"name": "people"}]
+    others = [layer for layer in spec["layer"] if layer.get("data") != {"name": "people"}]
+    return {**spec, "layer": [*others, *figure, *marks]}
 
 
 def _words(chosen: Chosen, placed: bool) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from cfcore.ui import you
+from cfcore.ui import state, you
 from cfcore.ui.components import how_many
 from cfcore.ui.recommend.exchange import Id
 from cfcore.ui.recommend.facts import Catalogue, catalogue, first_films, n_trained, star_scale, stars, steps
@@ -95,9 +95,9 @@ def _row(chosen: Chosen, films: Catalogue, film: int, place: str) -> None:
 
 def _five_stars(dataset: str, item: Id, given: float | None, key: str, halves: bool) -> None:
     """Five stars to click, the last one again to take them back; on a scale with halves, half a star less beside it."""
-    st.session_state[key] = None if given is None else int(-(-given // 1)) - 1
+    state.fill(key, None if given is None else int(-(-given // 1)) - 1)
     if halves:
-        st.session_state[f"{key}:half"] = _HALF if given is not None and given % 1 else None
+        state.fill(f"{key}:half", _HALF if given is not None and given % 1 else None)
 
     def take() -> None:
         whole = st.session_state[key]
@@ -122,7 +122,7 @@ def _any_scale(dataset: str, item: Id, given: float | None, key: str, values: Ma
     """A select box for scales that are not stars."""
     if given is not None and stars(given) not in values:  # from a link: any number on the scale will do
         values = {**values, stars(given): given}
-    st.session_state[key] = _NONE if given is None else stars(given)
+    state.fill(key, _NONE if given is None else stars(given))
 
     def take() -> None:
         chosen = st.session_state[key]
