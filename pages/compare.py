@@ -6,7 +6,6 @@ import streamlit as st
 
 from cfcore.ratings import Ratings
 from cfcore.runs import Run
-from cfcore.ui import state
 from cfcore.ui.compare import state as cs
 from cfcore.ui.compare.actions import actions, undo_notice
 from cfcore.ui.compare.curves import curves, difference_table
@@ -24,7 +23,7 @@ VIEWS = {"runs": ":material/table_chart: Runs and curves", "sweep": ":material/g
 def choose_view() -> str:
     """Runs, or a sweep."""
     key = "compare:view"
-    state.fill(key, cs.memory()["view"])
+    st.session_state[key] = cs.memory()["view"]
     st.segmented_control(
         "View",
         list(VIEWS),

@@ -149,7 +149,7 @@ def _select(key: str, runs: Sequence[Run], run: Run) -> None:
     """The select box, filled from the session on every run, so that Train, a link or a button can change it."""
     labels: dict[str, str] = {each.id: label(each) for each in runs}
     widget = f"choose-run:{key}"
-    st.session_state[widget] = run.id  # always: its label changes while it trains, and the browser knows it by that
+    st.session_state[widget] = run.id
 
     def take() -> None:
         st.session_state["run"] = st.session_state[widget]

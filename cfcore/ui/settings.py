@@ -14,7 +14,7 @@ import streamlit as st
 from cfcore.approaches import Setting, describe, make_config
 from cfcore.config import FOLDS, RunConfig, SplitConfig
 from cfcore.ratings import Ratings
-from cfcore.ui import draft, link, state
+from cfcore.ui import draft, link
 from cfcore.ui.words import number, sentence
 
 SPLIT_TITLES = {
@@ -29,7 +29,7 @@ _MANTISSAS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
 def approach_picker() -> str:
     """Let the person choose one of the five approaches; gives its key."""
     key = "approach"
-    state.fill(key, draft.approach())
+    st.session_state[key] = draft.approach()
     st.radio(
         "Approach",
         draft.CHOICES,
@@ -68,7 +68,7 @@ def split_form(approach: str, ratings: Ratings) -> SplitConfig | None:
     config = draft.split_config(approach, ratings)
     kinds = ratings.split_kinds()
     key = draft.split_key(approach, "kind")
-    state.fill(key, config.kind)
+    _fill(key, config.kind)
     st.selectbox(
         "Validation split",
         kinds,
@@ -123,7 +123,7 @@ def _learning_rate(approach: str, setting: Setting, value: float) -> bool:
     steps = log_steps(setting.minimum, setting.maximum)
     exact = draft.field_key(approach, setting.name)
     slider = f"{exact}:slider"
-    state.fill(slider, nearest_step(value, steps))
+    _fill(slider, nearest_step(value, steps))
     left, right = st.columns([1.5, 1], gap="small", vertical_alignment="bottom")
     left.select_slider(
         setting.label,
@@ -157,11 +157,11 @@ def _field(approach: str, setting: Setting, value: Any) -> bool:
         _take(approach, setting, key)
 
     if setting.kind == "choice":
-        state.fill(key, value)
+        _fill(key, value)
         st.selectbox(setting.label, setting.choices, key=key, help=setting.help, on_change=take)
     elif setting.kind in ("layers", "range"):
         wrong = draft.wrong().get(key)
-        state.fill(key, wrong[0] if wrong else number(value))
+        _fill(key, wrong[0] if wrong else number(value))
         st.text_input(setting.label, key=key, help=setting.help, on_change=take)
     else:
         whole = setting.kind == "int"
@@ -180,7 +180,7 @@ def _field(approach: str, setting: Setting, value: Any) -> bool:
 def _leave_out(approach: str, setting: Setting, left_out: bool) -> None:
     """The switch of a setting that fastai can choose by itself."""
     key = f"{draft.field_key(approach, setting.name)}:auto"
-    state.fill(key, left_out)
+    _fill(key, left_out)
     st.caption(setting.label)
     st.toggle(
         "By fastai's rule",
@@ -203,7 +203,7 @@ def _number_input(label: str, key: str, value: float | None, *, step: float, **o
     ``value=None`` makes an emptied or unreadable field arrive as ``None``, not as zero.
     """
     wrong = draft.wrong().get(key)
-    state.fill(key, wrong[0] if wrong else value)
+    _fill(key, wrong[0] if wrong else value)
     st.number_input(label, value=None, step=step, format="%d" if isinstance(step, int) else "%g", key=key, **options)
 
 
@@ -247,6 +247,10 @@ def _take_split(approach: str, name: str, key: str) -> None:
 
 def _usual(setting: Setting) -> Any:
     return int(min(max(50, setting.minimum), setting.maximum))
+
+
+def _fill(key: str, value: Any) -> None:
+    st.session_state[key] = value
 
 
 def _pairs(settings: list[Setting]) -> list[list[Setting]]:

@@ -156,16 +156,6 @@ def chosen_ratings() -> Ratings:
         return ratings(FALLBACK)
 
 
-def fill(key: str, value: Any) -> None:
-    """Let the widget ``key`` show ``value``.
-
-    One that shows it already is left alone: a value that is written goes to the browser, over what was clicked there
-    since, and two quick clicks would be one.
-    """
-    if key not in st.session_state or st.session_state[key] != value:
-        st.session_state[key] = value
-
-
 def tell(sentence: str) -> None:
     """Show ``sentence`` at the top of the page, once."""
     st.session_state.setdefault("to_tell", []).append(sentence)

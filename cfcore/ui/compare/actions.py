@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import streamlit as st
 
 from cfcore.runs import Run
-from cfcore.ui import state
 from cfcore.ui.compare import state as cs
 from cfcore.ui.components import how_many
 from cfcore.ui.frame import guard
@@ -62,7 +61,7 @@ def _rename(mine: Sequence[Run]) -> None:
         if len(mine) != 1:
             return
         run, key = mine[0], f"compare:name:{mine[0].id}"
-        state.fill(key, run.name)
+        st.session_state[key] = run.name
         st.text_input(
             "Name of this run",
             key=key,

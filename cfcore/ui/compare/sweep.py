@@ -15,7 +15,7 @@ from cfcore.charts.sweep import value_text
 from cfcore.config import RunRequest, SplitConfig
 from cfcore.ratings import Ratings
 from cfcore.sweep import MOST_RUNS, Axis, parse_values, plan, suggest, swept_settings
-from cfcore.ui import draft, state
+from cfcore.ui import draft
 from cfcore.ui.compare import state as cs
 from cfcore.ui.compare.start import ground, one_at_a_time, price_of, price_text, queue, seed
 from cfcore.ui.result import config_line
@@ -76,7 +76,7 @@ def _form() -> dict[str, Any]:
 def _select(label: str, name: str, options: Sequence[str], show: Any) -> str:
     """A select box that is filled from the form and writes to it."""
     form, key = _form(), f"compare:sweep:{name}"
-    state.fill(key, form[name])
+    st.session_state[key] = form[name]
     st.selectbox(
         label, options, format_func=show, key=key, on_change=lambda: form.update({name: st.session_state[key]})
     )
@@ -88,7 +88,7 @@ def _values(approach: str, name: str, place: int, problems: list[str]) -> Axis |
     texts = _form()["texts"]
     key = f"compare:values:{approach}:{name}"
     suggested = suggest(describe(approach).preset, name, _HOW_MANY[place])
-    state.fill(key, texts.get(key, ", ".join(map(value_text, suggested))))
+    st.session_state[key] = texts.get(key, ", ".join(map(value_text, suggested)))
     st.text_input(
         f"Values of {FIELDS[name].label.lower()}",
         key=key,

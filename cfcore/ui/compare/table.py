@@ -66,7 +66,7 @@ def table(runs: Sequence[Run]) -> None:
 def choose_by_name(runs: Sequence[Run], names: Mapping[str, str]) -> None:
     """The chosen runs by name, to add to and to take from; the grid cannot be ticked by keyboard, this can."""
     key = "compare:chosen"
-    st.session_state[key] = [run.id for run in cs.chosen_of(runs)]  # always: the browser knows them by their names
+    st.session_state[key] = [run.id for run in cs.chosen_of(runs)]
     st.multiselect(
         "Chosen runs",
         [run.id for run in runs],

@@ -63,7 +63,7 @@ def search_box(learned: Learned, where: str) -> None:
     options = learned.offered
     if row is not None and learned.option_of[row] not in options:
         options = [*options, learned.option_of[row]]
-    state.fill(key, None if row is None else learned.option_of[row])
+    st.session_state[key] = None if row is None else learned.option_of[row]
 
     def take() -> None:
         text = st.session_state[key]

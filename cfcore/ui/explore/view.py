@@ -98,7 +98,7 @@ def choose_component(label: str, learned: Learned, key: str, default: int) -> in
     at = min(st.session_state.get(key, default), n - 1)  # another run may have fewer factors
     texts = [_option(learned, each) for each in range(n)]
     widget = f"{key}:widget"
-    state.fill(widget, texts[at])
+    st.session_state[widget] = texts[at]
 
     def take() -> None:
         number = _NUMBER.match(str(st.session_state[widget]))

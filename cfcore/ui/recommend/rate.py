@@ -1,16 +1,17 @@
 """Giving stars: well-known films to begin with, a search over all, and what was rated so far.
 
-Every star widget is filled from your ratings on each run and writes back when it is clicked, so that the same film may
-stand in two places, and a link or a file shows at once.
+Every star widget shows what stands in your ratings and writes there when it is clicked, so that the same film may stand
+in two places, and a link or a file shows at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import streamlit as st
 
-from cfcore.ui import state, you
+from cfcore.ui import you
 from cfcore.ui.components import how_many
 from cfcore.ui.recommend.exchange import Id
 from cfcore.ui.recommend.facts import Catalogue, catalogue, first_films, n_trained, star_scale, stars, steps
@@ -21,6 +22,7 @@ BATCH = 8  # films to begin with, at a time
 SHOWN = 10  # of your ratings, the latest
 _HALF = "−½"
 _NONE = "–"
+_T = TypeVar("_T")
 
 
 def rate_column(chosen: Chosen) -> None:
@@ -95,9 +97,7 @@ def _row(chosen: Chosen, films: Catalogue, film: int, place: str) -> None:
 
 def _five_stars(dataset: str, item: Id, given: float | None, key: str, halves: bool) -> None:
     """Five stars to click, the last one again to take them back; on a scale with halves, half a star less beside it."""
-    state.fill(key, None if given is None else int(-(-given // 1)) - 1)
-    if halves:
-        state.fill(f"{key}:half", _HALF if given is not None and given % 1 else None)
+    default = _show(key, None if given is None else int(-(-given // 1)) - 1)
 
     def take() -> None:
         whole = st.session_state[key]
@@ -105,29 +105,51 @@ def _five_stars(dataset: str, item: Id, given: float | None, key: str, halves: b
         you.rate(dataset, item, None if whole is None else whole + 1 - less)
 
     if halves:
-        st.markdown(stars(given) if given is not None and given % 1 else "", width="content")
+        half = given is not None and given % 1 > 0
+        st.markdown(stars(given) if given is not None and half else "", width="content")
         st.pills(
             "Half a star less",
             [_HALF],
+            default=_show(f"{key}:half", _HALF if half else None),
             key=f"{key}:half",
             on_change=take,
             disabled=given is None,
             label_visibility="collapsed",
             help="Half a star less",
         )
-    st.feedback("stars", key=key, on_change=take)
+    st.feedback("stars", default=default, key=key, on_change=take)
 
 
 def _any_scale(dataset: str, item: Id, given: float | None, key: str, values: Mapping[str, float]) -> None:
     """A select box for scales that are not stars."""
     if given is not None and stars(given) not in values:  # from a link: any number on the scale will do
         values = {**values, stars(given): given}
-    state.fill(key, _NONE if given is None else stars(given))
+    options = [_NONE, *values]
+    default = _show(key, _NONE if given is None else stars(given))
 
     def take() -> None:
         chosen = st.session_state[key]
         you.rate(dataset, item, None if chosen == _NONE else values[chosen])
 
     st.selectbox(
-        "Rating", [_NONE, *values], key=key, on_change=take, label_visibility="collapsed", width=110, filter_mode=None
+        "Rating",
+        options,
+        index=options.index(default or _NONE),
+        key=key,
+        on_change=take,
+        label_visibility="collapsed",
+        width=110,
+        filter_mode=None,
     )
+
+
+def _show(key: str, value: _T) -> _T | None:
+    """Make the widget ``key`` show ``value``; gives its default, for a browser that draws it anew.
+
+    What is written to the session goes to the browser, over a star that was clicked there since: of three quick clicks
+    one would be lost. So it is written only where the widget shows something else.
+    """
+    if key in st.session_state and st.session_state[key] != value:
+        st.session_state[key] = value
+        return None
+    return value
