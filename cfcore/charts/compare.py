@@ -242,7 +242,7 @@ def _draw(frame: _Frame) -> Picture:
     names = f"containerSize()[0] < {_NARROW} ? datum.brief : datum.text"
     ends = alt.Chart(alt.NamedData("ends")).transform_calculate(shown=names)
     of_runs = ends.transform_filter("datum.slot != ''")
-    leaders = of_runs.mark_rule(strokeWidth=1, opacity=0.45).encode(
+    leaders = of_runs.mark_rule(strokeWidth=1, opacity=0.7, strokeDash=[1, 3]).encode(
         x="end:Q", y="value:Q", x2="x:Q", y2="place:Q", color=colour
     )
     run_names = of_runs.mark_text(**NAMES, fontWeight=600).encode(**at, color=colour)

@@ -12,7 +12,7 @@ import pandas as pd
 from cfcore.charts.scales import Picture
 
 # One ramp for both backgrounds: every step stands out from white and from near-black.
-_STARS = ["#CFE3F3", "#9CC8E6", "#62A7D6", "#2C7FB8", "#0B4F87"]
+_STARS = ["#C6DDF0", "#97C5E5", "#61A5D5", "#3286C3", "#1668AC"]
 _DIVERGING = ["#B35806", "#F1A340", "#F7F1E3", "#7FB7DE", "#0B4F87"]
 _DARK_INK, _LIGHT_INK = "#10202E", "#FFFFFF"
 
