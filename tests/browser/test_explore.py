@@ -154,6 +154,7 @@ def test_search_and_tap_do_not_fight_the_last_one_wins(run: str, page: Page) -> 
     expect(page.get_by_role("combobox", name="Film", exact=True)).to_have_value(re.compile(re.escape(first[:8])))
     search(page, "Fargo")
     expect(heading(page, "Fargo")).to_be_visible()
+    expect(page.locator("[data-stale='true']")).to_have_count(0)  # the map is drawn after the heading
     title_on_map(page, first).click()  # the very film of the last tap
     expect(heading(page, "Fargo")).not_to_be_visible()
     search(page, "Fargo")
