@@ -141,4 +141,5 @@ def _steps(terms: Terms) -> pd.DataFrame:
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "\u2212")
+    text = f"{value:+.2f}".replace("-", "\u2212")
+    return text if text[1:] != "0.00" else "0.00"
