@@ -25,13 +25,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the browser tests, and put what is slow last: a plain mistake should show within seconds.
 
     With two processes (``-n 2 --dist loadgroup``) a file stays in one of them, as does all that looks at the article's
-    run: what they share is made once. One browser at a time is enough for two cores.
+    run: what they share is made once.
     """
     for item in items:
         group = "article" if "article_dot" in getattr(item, "fixturenames", ()) else item.path.name
         if "browser" in item.path.parent.parts:
             item.add_marker(pytest.mark.browser)
-            group = "browser"
         item.add_marker(pytest.mark.xdist_group(group))
     last = (
         "test_style.py",
