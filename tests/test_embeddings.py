@@ -269,6 +269,9 @@ def test_a_long_flight_is_thinned_and_keeps_its_ends() -> None:
     assert (frames.epochs[0], frames.epochs[-1]) == (0, 199)
     whole = trajectories(pca, (0, 1), epochs, space.item_idx, factors, space)
     assert np.array_equal(frames.xy, whole.xy[frames.epochs])
+    some = trajectories(pca, (0, 1), epochs, space.item_idx, factors, space, only=np.array([4, 2, 500]))
+    assert some.item_idx.tolist() == [2, 4]
+    assert np.array_equal(some.xy, whole.xy[:, [2, 4]])
 
 
 def test_a_run_without_snapshots_says_so() -> None:

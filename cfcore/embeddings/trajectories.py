@@ -31,6 +31,7 @@ def trajectories(
     snapshot_factors: np.ndarray,
     space: Space,
     most: int | None = None,
+    only: np.ndarray | None = None,
 ) -> Frames:
     """Project every snapshot on two components of the last epoch's PCA.
 
@@ -42,6 +43,7 @@ def trajectories(
         snapshot_factors: (s, m', k) float16, so frames stand up to a thousandth beside ``projection.scores``.
         space: movies outside it are left out, and so are epochs whose factors had left float16's range.
         most: so many frames at most, spread over the training, its start and its end among them.
+        only: (n,) the movies to follow, by index; all of ``space`` by default.
 
     Raises:
         ValueError: the run kept no snapshots of these movies, or there is no such component.
@@ -49,7 +51,7 @@ def trajectories(
     c = len(projection.components)
     if not all(0 <= axis < c for axis in axes):
         raise ValueError(f"there is no component {max(axes) + 1}: this model has {c}")
-    kept = np.isin(snapshot_item_idx, space.item_idx)
+    kept = np.isin(snapshot_item_idx, space.item_idx if only is None else np.intersect1d(only, space.item_idx))
     n = len(snapshot_epochs) if most is None else min(most, len(snapshot_epochs))
     frames = np.linspace(0, len(snapshot_epochs) - 1, n).round().astype(int)
     xy = np.array([_place(projection, axes, snapshot_factors[frame][kept]) for frame in frames])  # (s, m, 2)

@@ -126,8 +126,8 @@ def _frames(chosen: Chosen, learned: Learned, axes: tuple[int, int]) -> Frames:
     arrays = state.run_arrays(chosen.run.id, *SNAPSHOTS)
     epochs, items, factors = (arrays[name] for name in SNAPSHOTS)
     shown = [*learned.known[: FILMS[-1]], film.chosen_film(learned)]  # of the others no frame is wanted
-    among = np.isin(learned.space.rows_of(items), [row for row in shown if row is not None])
-    return trajectories(learned.pca, axes, epochs, items[among], factors[:, among], learned.space, MOST_FRAMES)
+    only = learned.space.item_idx[[row for row in shown if row is not None]]
+    return trajectories(learned.pca, axes, epochs, items, factors, learned.space, MOST_FRAMES, only)
 
 
 def _overfitting(history: Sequence[EpochResult]) -> str:
