@@ -15,6 +15,7 @@ from cfcore.ui.compare.rows import names_of
 from cfcore.ui.compare.start import five_ways_form
 from cfcore.ui.compare.sweep import sweep_form
 from cfcore.ui.compare.table import choose_by_name, filters, table
+from cfcore.ui.components import shows
 from cfcore.ui.frame import arrived, page
 
 VIEWS = {"runs": ":material/table_chart: Runs and curves", "sweep": ":material/grid_on: Sweep"}
@@ -22,16 +23,13 @@ VIEWS = {"runs": ":material/table_chart: Runs and curves", "sweep": ":material/g
 
 def choose_view() -> str:
     """Runs, or a sweep."""
-    key = "compare:view"
-    st.session_state[key] = cs.memory()["view"]
     st.segmented_control(
         "View",
         list(VIEWS),
         required=True,
         format_func=VIEWS.__getitem__,
-        key=key,
         label_visibility="collapsed",
-        on_change=lambda: cs.memory().update(view=st.session_state[key]),
+        **shows("compare:view", cs.memory()["view"], lambda view: cs.memory().update(view=view)),
     )
     return cs.memory()["view"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,29 @@ def titles(ratings: Ratings, item_idx: np.ndarray, limit: int = 22) -> list[str]
 
 def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1].rstrip()}…"
+
+
+def shows(key: str, value: Any, take: Callable[[Any], None]) -> dict[str, Any]:
+    """Options of a widget that shows ``value``, whoever changed it, and hands what the person chooses to ``take``.
+
+    Where the page changed it, the widget gets a new key. While the page is on its way to the browser, a timer there may
+    still send what the widget held before; under the old key that would count as a choice, and undo the change.
+    """
+    numbers = st.session_state.setdefault("widget-numbers", {})
+    n = numbers.setdefault(key, 0)
+    if st.session_state.get(_numbered(key, n), value) != value:
+        n = numbers[key] = n + 1
+    st.session_state[_numbered(key, n)] = value
+
+    def on_change() -> None:
+        if numbers[key] == n:
+            take(st.session_state[_numbered(key, n)])
+
+    return {"key": _numbered(key, n), "on_change": on_change}
+
+
+def _numbered(key: str, n: int) -> str:
+    return f"{key}~{n}" if n else key
 
 
 def choose_one(label: str, names: Mapping[Any, str], key: str, default: Any = None) -> Any:

@@ -22,6 +22,7 @@ from cfcore.models import Model, from_arrays
 from cfcore.ratings import Ratings, Split
 from cfcore.runs import Run, StoreError
 from cfcore.ui import state
+from cfcore.ui.components import shows
 from cfcore.ui.frame import arrived, guard
 from cfcore.ui.progress import progress_line
 from cfcore.ui.result import submit
@@ -148,19 +149,12 @@ def _candidates() -> Sequence[Run]:
 def _select(key: str, runs: Sequence[Run], run: Run) -> None:
     """The select box, filled from the session on every run, so that Train, a link or a button can change it."""
     labels: dict[str, str] = {each.id: label(each) for each in runs}
-    widget = f"choose-run:{key}"
-    st.session_state[widget] = run.id
-
-    def take() -> None:
-        st.session_state["run"] = st.session_state[widget]
-
     st.selectbox(
         "Run",
         list(labels),
         format_func=labels.__getitem__,
-        key=widget,
-        on_change=take,
         help="Runs of this visit, newest first. A link with ?run=... shows anybody's.",
+        **shows(f"choose-run:{key}", run.id, lambda run_id: st.session_state.update(run=run_id)),
     )
 
 

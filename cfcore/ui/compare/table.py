@@ -17,7 +17,7 @@ from cfcore.approaches import APPROACHES, BASELINES, describe
 from cfcore.runs import STATUSES, Run
 from cfcore.ui.compare import state as cs
 from cfcore.ui.compare.rows import COLUMNS, Column, Row, best_cells, names_of, places, ranked_apart, rows_of
-from cfcore.ui.components import how_many
+from cfcore.ui.components import how_many, shows
 from cfcore.ui.frame import guard
 from cfcore.ui.words import against, count, error, plain
 
@@ -65,15 +65,12 @@ def table(runs: Sequence[Run]) -> None:
 
 def choose_by_name(runs: Sequence[Run], names: Mapping[str, str]) -> None:
     """The chosen runs by name, to add to and to take from; the grid cannot be ticked by keyboard, this can."""
-    key = "compare:chosen"
-    st.session_state[key] = [run.id for run in cs.chosen_of(runs)]
     st.multiselect(
         "Chosen runs",
         [run.id for run in runs],
         format_func=lambda run_id: names.get(run_id, run_id),
-        key=key,
         placeholder="Choose runs to draw and export",
-        on_change=lambda: cs.choose(st.session_state[key]),
+        **shows("compare:chosen", [run.id for run in cs.chosen_of(runs)], cs.choose),
     )
 
 
