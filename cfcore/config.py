@@ -88,6 +88,8 @@ class RunConfig:
     hidden_size: int = ABSENT
     layers: tuple[int, ...] = ABSENT
     y_range: tuple[float, float] = ABSENT
+    bias: str = ABSENT
+    sigmoid: str = ABSENT
     lookup: str = ABSENT
     seed: int = ABSENT
 

@@ -8,6 +8,8 @@ nothing (Smith, "A disciplined approach to neural network hyper-parameters", 201
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fastai.learner import Learner
 from fastai.losses import MSELossFlat
 from torch import Tensor
@@ -26,18 +28,20 @@ class CollabNet(EmbeddingNet):
         return super().forward(x[:, 0], x[:, 1])
 
 
+def make_learner(split: Split, config: RunConfig) -> tuple[Learner, Callable[[], NetModel]]:
+    """The learner, and what gives its weights as arrays."""
+    dls = make_loaders(split, config.batch_size)
+    n_users, n_movies = len(dls.classes["user"]), len(dls.classes["movie"])
+    model = CollabNet(n_users, n_movies, config.embedding_size, config.hidden_size)
+    learn = Learner(dls, model, loss_func=MSELossFlat())
+
+    user_rows = embedding_rows(dls, "user", split.ratings.n_users)
+    movie_rows = embedding_rows(dls, "movie", split.ratings.n_items)
+    return learn, lambda: model.to_model(user_rows, movie_rows)
+
+
 def train(split: Split, config: RunConfig, on_start: OnStart, on_epoch: OnEpoch, on_batch: OnBatch) -> NetModel:
     with seeded(config.seed):
-        dls = make_loaders(split, config.batch_size)
-        n_users, n_movies = len(dls.classes["user"]), len(dls.classes["movie"])
-        model = CollabNet(n_users, n_movies, config.embedding_size, config.hidden_size)
-        learn = Learner(dls, model, loss_func=MSELossFlat())
-
-        user_rows = embedding_rows(dls, "user", split.ratings.n_users)
-        movie_rows = embedding_rows(dls, "movie", split.ratings.n_items)
-
-        def as_model() -> NetModel:
-            return model.to_model(user_rows, movie_rows)
-
+        learn, as_model = make_learner(split, config)
         fit(learn, config, as_model, on_start, on_epoch, on_batch)  # learn.fit_one_cycle(epochs, lr, wd=wd)
     return as_model()

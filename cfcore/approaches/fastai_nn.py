@@ -11,8 +11,11 @@ Source: fastai's ``collab.py``, ``EmbeddingNN``, and ``tabular/model.py``, ``Tab
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from fastai.collab import collab_learner
+from fastai.learner import Learner
 from torch import nn
 
 from cfcore.approaches.fastai_parts import embedding_rows, fit, make_loaders
@@ -23,27 +26,33 @@ from cfcore.ratings import Split
 from cfcore.training import OnBatch, OnEpoch, OnStart
 
 
-def train(split: Split, config: RunConfig, on_start: OnStart, on_epoch: OnEpoch, on_batch: OnBatch) -> NetModel:
+def make_learner(split: Split, config: RunConfig) -> tuple[Learner, Callable[[], NetModel]]:
+    """The learner, and what gives its weights as arrays."""
     size = config.embedding_size  # None leaves it to fastai's rule; n_factors would only set a layer's width
     emb_szs = None if size is None else {"user": size, "movie": size}
+    dls = make_loaders(split, config.batch_size)
+    learn = collab_learner(dls, use_nn=True, emb_szs=emb_szs, layers=list(config.layers), y_range=config.y_range)
+    user_rows = embedding_rows(dls, "user", split.ratings.n_users)
+    movie_rows = embedding_rows(dls, "movie", split.ratings.n_items)
+
+    def as_model() -> NetModel:
+        users, movies = learn.model.embeds
+        weights, biases = fold_batchnorm(learn.model.layers)
+        return NetModel(
+            user_inputs=array(users.weight)[user_rows],
+            item_inputs=array(movies.weight)[movie_rows],
+            weights=weights,
+            biases=biases,
+            n_factors=(users.embedding_dim, movies.embedding_dim),
+            y_range=config.y_range,
+        )
+
+    return learn, as_model
+
+
+def train(split: Split, config: RunConfig, on_start: OnStart, on_epoch: OnEpoch, on_batch: OnBatch) -> NetModel:
     with seeded(config.seed):
-        dls = make_loaders(split, config.batch_size)
-        learn = collab_learner(dls, use_nn=True, emb_szs=emb_szs, layers=list(config.layers), y_range=config.y_range)
-        user_rows = embedding_rows(dls, "user", split.ratings.n_users)
-        movie_rows = embedding_rows(dls, "movie", split.ratings.n_items)
-
-        def as_model() -> NetModel:
-            users, movies = learn.model.embeds
-            weights, biases = fold_batchnorm(learn.model.layers)
-            return NetModel(
-                user_inputs=array(users.weight)[user_rows],
-                item_inputs=array(movies.weight)[movie_rows],
-                weights=weights,
-                biases=biases,
-                n_factors=(users.embedding_dim, movies.embedding_dim),
-                y_range=config.y_range,
-            )
-
+        learn, as_model = make_learner(split, config)
         fit(learn, config, as_model, on_start, on_epoch, on_batch)  # learn.fit_one_cycle(epochs, lr, wd=wd)
     return as_model()
 

@@ -111,6 +111,21 @@ FIELDS: Mapping[str, Setting] = {
             maximum=2_000_000,
         ),
         Setting(
+            name="bias",
+            label="Biases",
+            help="A number for every user (how generous) and every movie (how well liked), added to the dot product; "
+            "none leaves the product alone to explain the ratings.",
+            kind="choice",
+            choices=("learned", "none"),
+        ),
+        Setting(
+            name="sigmoid",
+            label="Sigmoid",
+            help="Whether a sigmoid squeezes the prediction into the rating range; without it the sum stays as it is.",
+            kind="choice",
+            choices=("yes", "no"),
+        ),
+        Setting(
             name="lookup",
             label="Lookup",
             help="How rows of the factor matrices are selected. All four compute the same, at very different cost.",
