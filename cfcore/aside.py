@@ -168,6 +168,9 @@ class Aside:
             kind, inputs = unsent[task.id]
             try:
                 future = cluster.compute(kind, inputs, task.id, self._topic)
+            except ValueError as refusal:  # the data cannot be read
+                task.end("failed", str(refusal))
+                continue
             except Exception:  # the cluster is being replaced at this very moment
                 logger.exception("a task could not be handed out")
                 task.end("failed", LOST)

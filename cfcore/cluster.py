@@ -42,7 +42,7 @@ __all__ = ["Cluster", "ClusterSettings", "Future", "KilledWorker", "dask_setup",
 
 CONNECT_SECONDS = 10
 START_SECONDS = 60
-SLOTS = ("train", "tsne", "fold_in")  # kinds of work that do not wait for each other
+SLOTS = ("train", "tsne", "fold_in", "lesson", "bench", "alone")  # kinds of work that do not wait for each other
 _APP_BYTES = 500e6  # for the app itself and the system
 _WORKER_BYTES = 600e6  # a worker that has fastai loaded, and some data
 _SMALLEST_LIMIT = 300e6  # below this a worker would die while it imports torch
@@ -120,11 +120,9 @@ class Cluster:
         Raises:
             ValueError: the data cannot be read here.
         """
-        from cfcore import datasets, worker
+        from cfcore import worker
 
-        ratings = None
-        if self.remote and request.dataset not in datasets.SOURCES:
-            ratings = self.client.scatter(datasets.load(request.dataset), hash=False)
+        ratings = self._scattered(request.dataset)
         return self.client.submit(
             worker.execute,
             run_id,
@@ -139,19 +137,26 @@ class Cluster:
         )
 
     def compute(self, kind: str, inputs: Mapping[str, Any], task_id: str, topic: str) -> Future:
-        """Hand a task beside training to a worker; see :func:`cfcore.worker.compute`."""
+        """Hand a task beside training to a worker; see :func:`cfcore.worker.compute`.
+
+        Raises:
+            ValueError: the data it needs cannot be read here.
+        """
         from cfcore import worker
 
+        request = inputs.get("request")
+        ratings = self._scattered(request["dataset"]) if request else None
         return self.client.submit(
             worker.compute,
             kind,
             inputs,
             task_id,
             topic,
+            ratings,
             key=f"{kind}-{task_id}",
             pure=False,
             retries=0,
-            resources=self._slot(kind),
+            resources=self._slot("alone" if kind in worker.ALONE else kind),
         )
 
     def peek(self, run_id: str) -> dict[str, np.ndarray] | None:
@@ -167,6 +172,14 @@ class Cluster:
 
         call = partial(self.client.run, worker.request_stop, run_id, on_error="ignore")
         threading.Thread(target=call, name="stop", daemon=True).start()
+
+    def _scattered(self, dataset: str) -> Future | None:
+        """The ratings themselves, where workers elsewhere may not have them."""
+        from cfcore import datasets
+
+        if not self.remote or dataset in datasets.SOURCES:
+            return None
+        return cast(Any, self.client.scatter(datasets.load(dataset), hash=False))
 
     def _slot(self, kind: str) -> dict[str, int] | None:
         """One task of each kind at a time on each of our workers; what workers elsewhere can do is not known."""

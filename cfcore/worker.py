@@ -15,6 +15,8 @@ import sys
 import threading
 import time
 import uuid
+from collections.abc import Mapping
+from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -31,7 +33,16 @@ from cfcore.training import EpochResult, StopTraining
 REPORT_SECONDS = 0.05  # epochs that come faster are sent together
 LOOK_SECONDS = 0.5  # the model in training is copied at most so often
 LOOK_BYTES = 12e6  # sent at each look; larger models are seen when they are finished
-TASKS = {"tsne": "cfcore.embeddings.tsne", "fold_in": "cfcore.foldin"}  # kind: a module with run(inputs, on_progress)
+TASKS = {  # kind: a module with run(inputs, on_progress)
+    "tsne": "cfcore.embeddings.tsne",
+    "fold_in": "cfcore.foldin",
+    "lesson": "cfcore.lessons.tasks",
+    "bench": "cfcore.lessons.bench",
+    "same_step": "cfcore.lessons.same_step",
+    "rate_finder": "cfcore.approaches.rate_finder",
+    "batch": "cfcore.approaches.batch",
+}
+ALONE = ("same_step", "rate_finder", "batch")  # these draw from torch's global random state, as a training does
 
 logger = logging.getLogger(__name__)
 
@@ -72,8 +83,13 @@ def peek(run_id: str) -> dict[str, np.ndarray] | None:
     return _living.get(run_id)
 
 
-def compute(kind: str, inputs: dict[str, Any], task_id: str, topic: str) -> dict[str, Any]:
-    """Do a task of one of :data:`TASKS` and report its progress to ``topic``; gives a ``result`` or a ``problem``."""
+def compute(
+    kind: str, inputs: dict[str, Any], task_id: str, topic: str, ratings: Ratings | None = None
+) -> dict[str, Any]:
+    """Do a task of one of :data:`TASKS` and report its progress to ``topic``; gives a ``result`` or a ``problem``.
+
+    ``ratings`` are given as in :func:`execute`, for tasks whose inputs hold a ``request``.
+    """
     sent = 0.0
 
     def on_progress(share: float) -> None:
@@ -85,7 +101,8 @@ def compute(kind: str, inputs: dict[str, Any], task_id: str, topic: str) -> dict
     try:
         with _importing:
             module = importlib.import_module(TASKS[kind])
-        return {"result": module.run(inputs, on_progress)}
+        with _training if kind in ALONE else nullcontext():
+            return {"result": module.run(with_split(inputs, ratings), on_progress)}
     except ValueError as refusal:
         return {"problem": str(refusal)}
     except Exception as error:  # as in execute
@@ -94,14 +111,26 @@ def compute(kind: str, inputs: dict[str, Any], task_id: str, topic: str) -> dict
 
 
 def _train(request: RunRequest, reporter: Reporter, ratings: Ratings | None) -> dict[str, Any]:
-    if ratings is None:
-        ratings = _load(request.dataset, _changed(request.dataset))
-    split = make_split(ratings, request.split)
+    split = _split(request, ratings)
     with _importing:
         approaches.load(request.config.approach)
     reporter.start(split)
     trained = approaches.train(split, request.config, reporter.on_epoch, reporter.on_batch)
     return {"outcome": outcome_of(trained, split.valid)}
+
+
+def with_split(inputs: Mapping[str, Any], ratings: Ratings | None = None) -> dict[str, Any]:
+    """A task's inputs; where they hold the ``request`` of a run, also its ``split`` and ``config``."""
+    if "request" not in inputs:
+        return dict(inputs)
+    request = RunRequest.from_json(inputs["request"])
+    return {**inputs, "split": _split(request, ratings), "config": request.config}
+
+
+def _split(request: RunRequest, ratings: Ratings | None) -> Split:
+    if ratings is None:
+        ratings = _load(request.dataset, _changed(request.dataset))
+    return make_split(ratings, request.split)
 
 
 class Reporter:

@@ -26,7 +26,7 @@ from cfcore.ratings import make_split
 from cfcore.runs import Run, RunStore
 from cfcore.training import EpochResult, Metrics, Snapshots, Trained
 from cfcore.ui import state
-from cfcore.worker import TASKS
+from cfcore.worker import TASKS, with_split
 
 ROOT = Path(__file__).parents[1]
 TIMEOUT = 60
@@ -66,7 +66,7 @@ class FakeJobs:
 def done_here(kind: str, key: str, inputs: dict[str, Any]) -> Task:
     task = Task(key)
     try:
-        task.end("done", result=importlib.import_module(TASKS[kind]).run(inputs, lambda share: None))
+        task.end("done", result=importlib.import_module(TASKS[kind]).run(with_split(inputs), lambda share: None))
     except ValueError as problem:
         task.end("failed", str(problem))
     return task

@@ -17,7 +17,7 @@ LAYERS = [
     {"config", "metrics", "memory", "models", "ratings"},
     {"training", "ranking"},
     {"approaches", "estimate"},
-    {"embeddings", "foldin", "recommend"},
+    {"embeddings", "foldin", "recommend", "doctor", "lessons"},
     {"datasets", "database", "servers", "arrays", "outcome", "runs", "worker"},
     {"jobs", "aside", "cluster", "charts", "illustrate", "export", "sweep"},
     {"ui", "__main__"},
