@@ -302,4 +302,5 @@ def _text(run: Run, name: str) -> str:
     value = getattr(run.request.config, name)
     if value is not None:
         return number(value)
-    return _BY_RULE if name in describe(run.request.config.approach).settings else "–"
+    setting = describe(run.request.config.approach).settings.get(name)
+    return _BY_RULE if setting is not None and setting.optional else "–"
