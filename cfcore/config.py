@@ -15,6 +15,7 @@ FOLDS = ("u1", "u2", "u3", "u4", "u5")
 SPLIT_KINDS = ("random", "first10", *FOLDS, "time")
 ABSENT: Any = None  # "has no such setting"; typed Any because approaches only read the settings that they have
 LOOKUPS = ("index", "onehot", "sparse", "matrix")
+_SINCE = {"fastai_dot": {"bias": "learned", "sigmoid": "yes"}}  # what runs did before they had these settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +121,7 @@ class RunConfig:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
-        return cls(**_only_known(cls, data))
+        return cls(**{**_SINCE.get(data.get("approach", ""), {}), **_only_known(cls, data)})
 
     def with_settings(self, **settings: Any) -> Self:
         return replace(self, **settings)

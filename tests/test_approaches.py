@@ -182,6 +182,13 @@ def test_its_preset_is_valid_and_travels_as_json(key: str) -> None:
     assert RunConfig.from_json(config.to_json()) == config
 
 
+def test_a_run_from_before_a_setting_existed_is_what_it_was() -> None:
+    now = make_config("fastai_dot").to_json()
+    before = {name: value for name, value in now.items() if name not in ("bias", "sigmoid")}
+    assert RunConfig.from_json(before) == make_config("fastai_dot")
+    assert RunConfig.from_json({**now, "bias": "none"}).bias == "none"
+
+
 def test_an_unknown_approach_names_the_known_ones() -> None:
     with pytest.raises(ValueError, match="unknown approach 'svd'; choose from scratch, pytorch"):
         make_config("svd")

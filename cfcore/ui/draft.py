@@ -131,11 +131,8 @@ def take(request: RunRequest) -> None:
     if key not in CHOICES:
         return
     choose_approach(key)
-    values = {name: getattr(request.config, name) for name in describe(key).settings}
-    optional = {name for name, setting in describe(key).settings.items() if setting.optional}
-    draft()["settings"][key] = {  # an older run may lack a setting that came later
-        name: value for name, value in values.items() if value is not None or name in optional
-    }
+    names = describe(key).settings
+    draft()["settings"][key] = {name: getattr(request.config, name) for name in names}
     kind = request.split.kind
     draft()["splits"][key] = {"kind": kind, **request.split.to_json()}
 
