@@ -35,6 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     last = (
         "test_style.py",
         "test_foldin.py",
+        "test_take_home.py",
         "test_embeddings_real.py",
         "test_aside.py",
         "test_jobs.py",

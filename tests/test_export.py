@@ -311,7 +311,8 @@ def test_the_command_writes_every_format(store: RunStore, tmp_path: Path, capsys
     names = {path.name for path in out.iterdir()}
     stem = f"scratch-{run.id}"
     assert names == {"runs.csv", "epochs.csv", "runs.json"} | {
-        f"{stem}{end}" for end in ("-vectors.tsv", "-metadata.tsv", ".npz", ".safetensors")
+        *(f"{stem}{end}" for end in ("-vectors.tsv", "-metadata.tsv", ".npz", ".safetensors")),
+        *(f"{stem}{end}" for end in ("-script.zip", "-notebook.zip", "-report.html")),
     }
     assert {Path(line).name for line in capsys.readouterr().out.splitlines()} == names
     (row,) = read((out / "runs.csv").read_text())

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from cfcore import datasets
 from cfcore.export.cells import unsafe
+from cfcore.export.home import HOME, home_file, home_name
 from cfcore.export.tables import epochs_csv, runs_csv, runs_json
 from cfcore.export.vectors import FACTORS, factors_npz, factors_safetensors, metadata_tsv, vectors_tsv
 from cfcore.runs import Run, RunStore
 
-FORMATS = ("csv", "json", "tsv", "npz", "safetensors")
+FORMATS = ("csv", "json", "tsv", "npz", "safetensors", *HOME)
 _TABLES: dict[str, dict[str, Callable[[Sequence[Run]], str]]] = {
     "csv": {"runs.csv": runs_csv, "epochs.csv": epochs_csv},
     "json": {"runs.json": runs_json},
@@ -50,7 +51,7 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def write_runs(store: RunStore, run_ids: Sequence[str], formats: Sequence[str], folder: Path) -> list[Path]:
-    """Write these runs to ``folder``: the tables for all of them together, vectors and factors for each.
+    """Write these runs to ``folder``: the tables for all of them together, the other formats for each.
 
     Raises:
         ValueError: there is no such run, it has not learned anything, or its data set is not here.
@@ -65,16 +66,18 @@ def write_runs(store: RunStore, run_ids: Sequence[str], formats: Sequence[str], 
         for name, write in _TABLES.get(kind, {}).items():
             files[name] = write(runs)
         for run in runs if kind not in _TABLES else ():
-            files |= _vectors(store, run, kind)
+            files |= _of_one(store, run, kind)
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     return [folder / name for name in files]
 
 
-def _vectors(store: RunStore, run: Run, kind: str) -> dict[str, str | bytes]:
-    arrays, ratings = store.arrays(run.id, *FACTORS), datasets.load(run.request.dataset)
+def _of_one(store: RunStore, run: Run, kind: str) -> dict[str, str | bytes]:
     stem = f"{run.request.config.approach}-{run.id}"
+    if kind in HOME:
+        return {home_name(run, kind, stem): home_file(store, run, kind, stem)}
+    arrays, ratings = store.arrays(run.id, *FACTORS), datasets.load(run.request.dataset)
     if kind == "tsv":
         items = arrays["item_factors"]
         return {f"{stem}-vectors.tsv": vectors_tsv(items), f"{stem}-metadata.tsv": metadata_tsv(items, ratings)}

@@ -1,4 +1,4 @@
-"""Downloads: the chosen runs as tables, and what one of them has learned as vectors and arrays.
+"""Downloads: the chosen runs as tables; what one of them has learned as vectors and arrays, and the run to take home.
 
 Files are made when somebody presses the button, outside the page; the buttons hold no session, only ids and the store.
 """
@@ -16,6 +16,7 @@ from cfcore.ratings import Ratings
 from cfcore.runs import Run, RunStore
 from cfcore.ui import state
 from cfcore.ui.components import how_many
+from cfcore.ui.take_home import take_home
 from cfcore.ui.words import plain, sentence
 
 PROJECTOR = "https://projector.tensorflow.org"
@@ -51,6 +52,11 @@ def _vectors(ended: Sequence[Run], names: Mapping[str, str]) -> None:
     if st.session_state.get(key) not in by_id:
         st.session_state[key] = ended[0].id
     run = by_id[st.selectbox("Run", list(by_id), format_func=names.__getitem__, key=key, label_visibility="collapsed")]
+    _factors(run)
+    take_home(run, "compare")
+
+
+def _factors(run: Run) -> None:
     ratings, problem = _ratings(run)
     if ratings is None:
         st.warning(f"{problem} Its vectors need the films' titles and ids.", icon=":material/database_off:")
