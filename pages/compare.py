@@ -6,6 +6,7 @@ import streamlit as st
 
 from cfcore.ratings import Ratings
 from cfcore.runs import Run
+from cfcore.ui import doctor
 from cfcore.ui.compare import state as cs
 from cfcore.ui.compare.actions import actions, undo_notice
 from cfcore.ui.compare.curves import curves, difference_table
@@ -55,6 +56,7 @@ def runs_view(ratings: Ratings, runs: Sequence[Run]) -> None:
     st.subheader("Curves", anchor=False)
     curves(chosen, names)
     difference_table(chosen, names)
+    doctor.findings_of_many(chosen, names)
     exports(chosen, names)
 
 

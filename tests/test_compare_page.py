@@ -122,6 +122,27 @@ def test_runs_can_be_chosen_by_name_as_well(jobs: FakeJobs) -> None:
     assert "runs" not in app.query_params
 
 
+# The run doctor
+
+
+def test_the_doctor_speaks_of_every_chosen_run_and_its_fix_is_drawn_beside_them(jobs: FakeJobs) -> None:
+    diverged = finished(jobs, "diverged", rmse=None, learning_rate=5000.0, visitor="somebody else")
+    slow = finished(jobs, approach="pytorch", rmse=2.5)
+    well = finished(jobs, "stopped", approach="fastai_custom", epochs=6)
+    for run, name in ((diverged, "*Bold* one"), (slow, "Slow one"), (well, "Good one")):
+        jobs.store.rename(run.id, name)
+    app = visit(runs=[diverged, slow, well])
+    said = texts(app)
+    assert "**\\*Bold\\* one: learning rate too high.** The loss stopped being a number in epoch 4" in said
+    assert "**Slow one: learning rate too low.** After 3 epochs the valid loss of 1.433 is above the 1.210" in said
+    assert "Nothing is wrong with Good one." in said
+    app.button(key=f"fix:{diverged.id}:rate_too_high").click().run()
+    assert not app.exception
+    rerun = jobs.store.list(visitor=app.session_state["visitor"])[0]
+    assert rerun.request.config == diverged.request.config.with_settings(learning_rate=10.0)
+    assert param(app, "runs") == ",".join([diverged.id, slow.id, well.id, rerun.id])
+
+
 def test_the_search_and_the_filters_leave_the_others_out(jobs: FakeJobs) -> None:
     runs = [finished(jobs), finished(jobs, approach="fastai_dot"), stored(jobs, approach="fastai_nn")]
     app = visit(runs=runs)
@@ -441,7 +462,8 @@ def test_what_can_be_taken_away_follows_the_choice(jobs: FakeJobs) -> None:
     app = visit(runs=[ended, stored(jobs, approach="pytorch")])
     labels = [each.proto.label for each in app.get("download_button")]
     assert labels[:3] == ["Runs, CSV", "Epochs, CSV", "All, JSON"]
-    assert set(labels[3:]) == {"Vectors, TSV", "Metadata, TSV", "Factors, npz", "safetensors"}
+    assert set(labels[3:7]) == {"Vectors, TSV", "Metadata, TSV", "Factors, npz", "safetensors"}
+    assert labels[7:] == ["Python script", "Notebook", "Report"]
     assert "**2 chosen runs as tables**" in texts(app)
     app = visit(runs=[stored(jobs)])
     assert "Choose a run that has ended" in texts(app)

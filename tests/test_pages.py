@@ -14,11 +14,11 @@ from cfcore import datasets
 from cfcore.approaches import describe, make_config
 from cfcore.config import RunRequest, SplitConfig
 from cfcore.datasets import load
+from cfcore.doctor.why import WHY
 from cfcore.training import EpochResult
 from cfcore.ui import sources, state
 from cfcore.ui.components import _with_links
 from cfcore.ui.frame import MENU
-from cfcore.ui.notes import NOTES
 from cfcore.ui.words import number
 from tests.pages_support import (
     ROOT,
@@ -438,7 +438,7 @@ def test_a_diverged_run_offers_a_learning_rate_and_applies_it(jobs: FakeJobs) ->
     app = open_page("pages/train.py", run=run.id)
     assert "a learning rate of 5000 is too high here" in texts(app)
     app.number_input(key="set:scratch:epochs").set_value(0).run()
-    button(app, f"Try {number(lower)}").click().run()
+    button(app, f"Try a rate of {number(lower)}").click().run()
     assert app.number_input(key="set:scratch:learning_rate").value == lower
     assert app.number_input(key="set:scratch:epochs").value == 1
     assert jobs.store.list()[0].request.config.learning_rate == lower
@@ -468,9 +468,23 @@ def test_a_stopped_run_keeps_its_errors(jobs: FakeJobs) -> None:
 def test_the_articles_pytorch_run_comes_with_a_better_learning_rate(jobs: FakeJobs) -> None:
     run = finished(jobs, approach="pytorch", rmse=2.5)
     app = open_page("pages/train.py", run=run.id)
-    assert NOTES["pytorch"].text in [each.value for each in app.info]
-    button(app, NOTES["pytorch"].label).click().run()
+    assert WHY["pytorch", "random"] in [each.value for each in app.caption]
+    button(app, "Try a rate of 0.05").click().run()
     assert app.number_input(key="set:pytorch:learning_rate").value == 0.05
+    rerun = jobs.store.list()[0]
+    assert rerun.request.config == run.request.config.with_settings(learning_rate=0.05)
+    assert rerun.visitor == app.session_state["visitor"] != run.visitor
+
+
+def test_a_run_under_way_is_not_judged_and_one_without_arrays_by_its_history(jobs: FakeJobs) -> None:
+    run = stored(jobs, approach="fastai_dot")
+    for epoch, valid in ((4, 0.7), (5, 0.9)):
+        jobs.store.add_epoch(run.id, EpochResult(epoch=epoch, train_loss=1 / epoch, valid_loss=valid, seconds=0.25))
+    assert "Run doctor" not in texts(open_page("pages/train.py", run=run.id))
+    jobs.store.fail(run.id, "The worker was lost.")
+    app = open_page("pages/train.py", run=run.id)
+    assert "The valid loss was lowest in epoch 4 (0.700) and rose to 0.900" in texts(app)
+    assert button(app, "Train for 4 epochs")
 
 
 @pytest.mark.parametrize("run_id", ["unknown", "../../etc/passwd", ""])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 import time
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from cfcore.approaches import describe, make_config
 from cfcore.config import FOLDS, RunConfig, RunRequest, SplitConfig
 from cfcore.runs import Run
 from cfcore.ui import draft, state
-from cfcore.ui.notes import LESSONS, NOTES
+from cfcore.ui.notes import LESSONS
 from cfcore.ui.progress import BIAS, MEAN
 from cfcore.ui.words import against, error, memory, number, plain, seconds, sentence
 
@@ -50,10 +49,8 @@ def config_line(config: RunConfig) -> str:
 
 
 def outcome(run: Run) -> None:
-    """How the run ended, with what to do about it; and its errors where it has any."""
-    if run.status == "diverged":
-        _diverged(run)
-    elif run.status == "failed":
+    """How the run ended, and its errors where it has any; what to do about it the run doctor says."""
+    if run.status == "failed":
         with st.container(horizontal=True, vertical_alignment="center"):
             message = run.message or "The worker was lost before the run ended."
             st.error(sentence(message), icon=":material/error:", width="stretch")
@@ -62,7 +59,6 @@ def outcome(run: Run) -> None:
         st.info(sentence(run.message or "Stopped."), icon=":material/stop_circle:")
     if run.status in ("done", "stopped"):
         _errors(run)
-        _note(run)
 
 
 def where_next(run: Run) -> None:
@@ -182,24 +178,17 @@ def _draft(request: RunRequest) -> None:
         state.choose(request.dataset)
 
 
-def _diverged(run: Run) -> None:
-    config = run.request.config
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.warning(
-            sentence(run.message or "The loss stopped being a number."), icon=":material/trending_up:", width="stretch"
-        )
-        if config.learning_rate is not None:
-            lower = describe(config.approach).lower_rate(config.learning_rate)
-            st.button(f"Try {number(lower)}", type="primary", on_click=_try, args=(run.id, {"learning_rate": lower}))
-
-
-def _try(run_id: str, changes: Mapping[str, Any], split: SplitConfig | None = None) -> None:
-    """Draft this run's settings with some changed, and train them."""
+def train_with(run_id: str, changes: Mapping[str, Any], split: SplitConfig | None = None) -> None:
+    """Draft this run's settings with some changed, train them, and show that run."""
     run = state.store().get(run_id)
     if run is None:
         return
-    config = run.request.config.with_settings(**changes)
-    request = replace(run.request, config=config, split=split or run.request.split)
+    config = run.request.config
+    kept = {name: getattr(config, name) for name in describe(config.approach).settings}
+    kept = {name: value for name, value in kept.items() if value is not None}  # an older run lacks what came later
+    request = replace(
+        run.request, config=make_config(config.approach, **{**kept, **changes}), split=split or run.request.split
+    )
     _draft(request)
     submit(request, run.dataset_title)
 
@@ -228,23 +217,7 @@ def _errors(run: Run) -> None:
     counts = f"{run.n_train:,} ratings trained, {run.n_valid:,} held out · " if run.n_train and run.n_valid else ""
     st.caption(f"{counts}{seconds(run.fit_seconds)} of training · peak memory {memory(run.peak_memory_mb)}")
     st.caption(MEANING)
-    best = min(run.history, key=lambda result: result.valid_loss, default=None)
-    if best is not None and run.status == "done" and run.history[-1].valid_loss > best.valid_loss * 1.003:
-        st.caption(
-            f"The valid loss was lowest in epoch {best.epoch} (RMSE {error(math.sqrt(best.valid_loss))}) and rose "
-            "after it: the model went on learning the training ratings by heart."
-        )
 
 
 def _compared(value: float | None, baseline: float) -> str:
     return against(value, baseline, "").replace(" than ", "").replace("the same as ", "the same").strip()
-
-
-def _note(run: Run) -> None:
-    note, m = NOTES.get(run.request.config.approach), run.metrics
-    unlearned = m is not None and m.valid_rmse is not None and m.valid_rmse > m.baseline_mean_rmse
-    if note is None or run.status != "done" or not unlearned or not note.applies(run.request.config):
-        return
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.info(note.text, icon=":material/lightbulb:", width="stretch")
-        st.button(note.label, type="primary", on_click=_try, args=(run.id, note.fix, note.split))

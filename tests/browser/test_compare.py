@@ -6,7 +6,9 @@ import csv
 import io
 import json
 import re
+import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import parse_qs, urlparse
 
 import numpy as np
@@ -281,6 +283,12 @@ def test_files_taken_away_hold_what_the_store_holds(server: Server, five: list[s
     with np.load(io.BytesIO(taken(page, "Factors, npz"))) as file:
         assert np.array_equal(file["item_factors"], stored, equal_nan=True)
     assert taken(page, "safetensors")[8:].startswith(b'{"__metadata__"')
+    with zipfile.ZipFile(io.BytesIO(taken(page, "Python script"))) as archive:
+        assert {Path(name).suffix for name in archive.namelist()} == {".py", ".txt", ".csv"}
+    with zipfile.ZipFile(io.BytesIO(taken(page, "Notebook"))) as archive:
+        (notebook,) = (name for name in archive.namelist() if name.endswith(".ipynb"))
+        assert five[0] in archive.read(notebook).decode()
+    assert b"Map of films" in taken(page, "Report")
     assert server.process is not None
     assert not holds_torch(psutil.Process(server.process.pid))
 

@@ -113,9 +113,24 @@ def test_a_diverged_run_says_what_to_try_and_trying_it_works(server: Server, pag
     open_train(page, server, "approach=scratch&learning_rate=10000&epochs=40")
     press_train(page)
     expect(page.get_by_text("a learning rate of 10000 is too high here")).to_be_visible()
-    page.get_by_role("button", name="Try 10", exact=True).click()
+    page.get_by_role("button", name="Try a rate of 10", exact=True).click()
     expect(page.get_by_text(re.compile(r"^Done · 40 of 40 epochs"))).to_be_visible()
     page.wait_for_url(re.compile("learning_rate=10(&|$)"))
+
+
+def test_the_articles_run_is_diagnosed_and_the_fix_trains_a_better_one(server: Server, page: Page) -> None:
+    open_train(page, server, "approach=pytorch")
+    slow = press_train(page)
+    expect(page.get_by_text("Learning rate too low. The train loss still fell by")).to_be_visible()
+    page.get_by_role("button", name="Try a rate of 0.05 on all the data").click()
+    page.wait_for_url(lambda url: f"run={slow}" not in url and "learning_rate=0.05" in url)
+    expect(page.get_by_text(re.compile(r"^Done · 50 of 50 epochs"))).to_be_visible()
+    expect(page.get_by_text("Learning rate too low.")).to_have_count(0)
+    better = parse_qs(urlparse(page.url).query)["run"][0]
+    first, second = stored(server, slow).history[-1], stored(server, better).history[-1]
+    assert second.valid_loss < first.valid_loss / 2
+    page.get_by_role("link", name="Compare it with others").click()
+    expect(page.get_by_role("heading", name="Run doctor")).to_be_visible()
 
 
 def test_two_people_do_not_disturb_each_other(server: Server, new_person: Callable[..., Page]) -> None:

@@ -19,8 +19,9 @@ import streamlit.components.v2 as components
 
 from cfcore.charts.map_style import MOST_CATEGORIES, OTHERS
 from cfcore.charts.map_tables import first_group, point_sizes
+from cfcore.doctor import overfitting_of
 from cfcore.embeddings import Frames, trajectories
-from cfcore.runs import StoreError
+from cfcore.runs import Run, StoreError
 from cfcore.training import EpochResult
 from cfcore.ui import state
 from cfcore.ui.explore import film
@@ -83,7 +84,7 @@ def _draw(chosen: Chosen, learned: Learned) -> None:
         data = flight_data(chosen.run.history, learned, frames, n or FILMS[1])
         _component()(data=data, key="flight")
         across, up = (plain(component_title(learned, at).replace("\n", ", ")) for at in (x, y))
-        st.caption(f"Across: {across}. Up: {up}. {_overfitting(chosen.run.history)}".strip())
+        st.caption(f"Across: {across}. Up: {up}. {_overfitting(chosen.run)}".strip())
         film.write_address(chosen.run.id, learned)
 
 
@@ -130,15 +131,10 @@ def _frames(chosen: Chosen, learned: Learned, axes: tuple[int, int]) -> Frames:
     return trajectories(learned.pca, axes, epochs, items, factors, learned.space, MOST_FRAMES, only)
 
 
-def _overfitting(history: Sequence[EpochResult]) -> str:
-    """A sentence where the validation loss rose again before the end."""
-    best = min(history, key=lambda each: each.valid_loss, default=None)
-    if best is None or not history[-1].valid_loss > 1.003 * best.valid_loss:
-        return ""
-    return (
-        f"The valid loss was lowest after epoch {best.epoch}; from there on only the train loss fell: the model learnt "
-        "the training ratings by heart (overfitting)."
-    )
+def _overfitting(run: Run) -> str:
+    """The run doctor's sentence where the validation loss rose again before the end."""
+    found = overfitting_of(run)
+    return f"{found.title}: {found.sentence[0].lower()}{found.sentence[1:]}" if found else ""
 
 
 def _packed(xy: np.ndarray) -> str:

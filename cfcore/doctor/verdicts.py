@@ -1,0 +1,259 @@
+"""The verdicts, one function each, in the order of their importance; every threshold says where it comes from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from cfcore.approaches import describe
+from cfcore.doctor import fixes
+from cfcore.doctor.facts import EDGE, Facts, Finding, Fix, epochs, facts_of, loss, number
+from cfcore.doctor.why import WHY
+from cfcore.runs import Run
+
+VECTORS = ("user_factors", "item_factors", "valid_predictions")  # the arrays of a run that are looked at
+
+
+def diagnose(
+    run: Run, arrays: Mapping[str, np.ndarray], scale: tuple[float, float] | None = None
+) -> tuple[Finding, ...]:
+    """What is wrong with a run that has ended, the gravest first; one ``healthy`` finding where nothing is.
+
+    Args:
+        run: as the store knows it. Baselines (without a learning rate) and runs under way have no findings.
+        arrays: those of :data:`VECTORS` that it has; none for a run that failed.
+        scale: the lowest and the highest rating that can be given, where it is known.
+    """
+    if run.active or run.request.config.learning_rate is None:
+        return ()
+    facts = facts_of(run, arrays, scale)
+    if run.status == "diverged":
+        return (diverged(facts),)
+    if not run.history:
+        return ()
+    for verdict in (oscillates, collapsed):  # each explains whatever else the numbers say
+        found = verdict(facts)
+        if found:
+            return (found,)
+    fit = too_little_data(facts) or overfitting(facts) or too_low(facts)
+    found = [each for each in (saturated(facts), fit) if each]
+    if not found and run.status != "failed":
+        return (no_better(facts) or healthy(facts),)
+    return tuple(found)
+
+
+def overfitting_of(run: Run) -> Finding | None:
+    """The verdict on overfitting alone, which needs nothing but the history."""
+    return overfitting(facts_of(run, {})) if run.history else None
+
+
+def diverged(facts: Facts) -> Finding:
+    """The loss stopped being a number, which ended the run.
+
+    A step longer than 2 / curvature lands farther from the valley than it began, and the next one farther still.
+    """
+    rate, losses = facts.config.learning_rate, facts.train
+    rose = f", after a train loss of {loss(losses[-1])}" if len(losses) else ""
+    return Finding(
+        kind="rate_too_high",
+        sentence=f"The loss stopped being a number in epoch {len(losses) + 1}{rose}: "
+        f"a learning rate of {number(rate)} is too high here.",
+        fix=fixes.lower(facts),
+    )
+
+
+def oscillates(facts: Facts) -> Finding | None:
+    """The train loss itself went up: by at least 30% of all its way, or to 20% above where it had been.
+
+    A model may get worse on other ratings while it learns its own; worse on its own it gets only by steps that are too
+    long. Adam's first overshoots take 5 to 10% of the way in runs that learn well, and 22% in the worst that still did;
+    runs at four times the usual rate and more have 41% to 98%, or end 40% above their lowest.
+    """
+    steps = np.diff(facts.train)
+    ups = steps[steps > 0]
+    swings = len(ups) > 0 and ups.sum() >= 0.3 * np.abs(steps).sum()
+    if not swings and facts.train[-1] <= 1.2 * facts.train.min():
+        return None
+    worst = int(steps.argmax())
+    times = {1: "once", 2: "twice"}.get(len(ups), f"{len(ups)} times")
+    return Finding(
+        kind="rate_too_high",
+        sentence=f"The train loss rose {times} in {epochs(len(facts.train))}, at worst from "
+        f"{loss(facts.train[worst])} to {loss(facts.train[worst + 1])}, and ended at {loss(facts.train[-1])}: steps at "
+        f"a learning rate of {number(facts.config.learning_rate)} overshoot.",
+        fix=fixes.lower(facts),
+    )
+
+
+def collapsed(facts: Facts) -> Finding | None:
+    """The predictions are nearly the same for everybody: their standard deviation is under a fifth of the ratings'.
+
+    The ratings' is the error of the global mean. A model that learned has .3 (user + movie bias) to .7 of it. Weight
+    decay does this where it is stronger than the article's; so do rates so high that a ReLU network dies at once and
+    gives every input its last bias. A rate far below the usual leaves a model where it began, which is :func:`too_low`.
+    """
+    if facts.fits or facts.spread is None or not facts.mean or facts.spread >= 0.2 * math.sqrt(facts.mean):
+        return None
+    config, preset = facts.config, describe(facts.config.approach).preset
+    spreads = (
+        f"The held-out predictions spread by only {facts.spread:.2f} stars (standard deviation), the ratings by "
+        f"{math.sqrt(facts.mean):.2f}"
+    )
+    if config.learning_rate >= 5 * facts.usual_rate:
+        why = f"a learning rate of {number(config.learning_rate)} broke the model in its first steps."
+        return Finding(kind="collapsed", sentence=f"{spreads}: {why}", fix=fixes.lower(facts))
+    decay = config.weight_decay
+    if decay is None or decay <= preset.weight_decay or config.learning_rate <= facts.usual_rate / 10:
+        return None
+    return Finding(
+        kind="collapsed",
+        sentence=f"{spreads}: a weight decay of {number(decay)} pulls every factor to zero, and the mean is left.",
+        fix=fixes.set_decay(preset.weight_decay),
+    )
+
+
+def saturated(facts: Facts) -> Finding | None:
+    """At least a tenth of the held-out predictions lie where the sigmoid has under a fifth of its greatest slope.
+
+    sigmoid' = s (1 - s) is 0.25 in the middle and 0.0475 at s = 0.05: there the gradient hardly reaches the weights.
+    Runs that learned well have 0 to 5% of their predictions there; a range narrower than the ratings gives about 20%,
+    a rate ten times too high 50 to 98%.
+    """
+    if facts.at_edge is None or facts.at_edge < 0.1:
+        return None
+    low, high = facts.config.y_range
+    sentence = (
+        f"{facts.at_edge:.0%} of the held-out predictions lie within {EDGE:.0%} of an end of the range "
+        f"{number(low)} to {number(high)}, where the sigmoid is flat and hardly passes a gradient on"
+    )
+    if facts.config.learning_rate >= 5 * facts.usual_rate:
+        rate = f": a learning rate of {number(facts.config.learning_rate)} drove them there."
+        return Finding(kind="saturated", sentence=sentence + rate, fix=fixes.lower(facts))
+    given = ""
+    if facts.scale is not None and (low > facts.scale[0] or high < facts.scale[1]):
+        given = f"; ratings go from {number(facts.scale[0])} to {number(facts.scale[1])}"
+    return Finding(kind="saturated", sentence=f"{sentence}{given}.", fix=fixes.widen(facts) or fixes.lower(facts))
+
+
+def too_low(facts: Facts) -> Finding | None:
+    """It fits too little and was still on its way down: the rate was too low, or there were too few epochs.
+
+    Either both losses fell by 2% or more over the last tenth of the epochs, at a rate that was not annealed (one-cycle
+    ends flat whatever was learned); or the run ended worse than the global mean, without having risen. The article's
+    runs of ``scratch`` and ``pytorch`` fall by 5 to 8%, settings that learn by at most 1.1%.
+    """
+    if facts.status != "done" or len(facts.train) < 2 or facts.train[-1] > 1.01 * facts.train.min():
+        return None
+    steep, unlearned = _still_falls(facts), _knows_less_than_the_mean(facts)
+    if not steep and not unlearned:
+        return None
+    last = max(1, len(facts.train) // 10)
+    said = []
+    if steep:
+        over = f"over the last {epochs(last) if last > 1 else 'epoch'}"
+        said.append(f"the train loss still fell by {1 - facts.train[-1] / facts.train[-1 - last]:.0%} {over}")
+    if unlearned:
+        said.append(
+            f"after {epochs(len(facts.train))} the valid loss of {loss(facts.valid[-1])} is above the "
+            f"{loss(facts.mean or 0)} of predicting the mean for everybody"
+        )
+    sentence = ", and ".join(said)
+    fix, kind = fixes.faster(facts), "rate_too_low"
+    if fix is None:
+        fix, kind = fixes.longer(facts), "too_short"
+    return Finding(
+        kind=kind,
+        sentence=f"{sentence[0].upper()}{sentence[1:]}.",
+        fix=fix,
+        why=WHY.get((facts.config.approach, facts.split.kind), "") if facts.article else "",
+    )
+
+
+def too_little_data(facts: Facts) -> Finding | None:
+    """It knows its training ratings well and even at its best was no better than user + movie bias on others.
+
+    So stopping earlier would not help. There must be fewer than one training rating for each factor, a valid loss a
+    quarter above the train loss, and a rate within twice and half the usual one: many more factors than ratings do no
+    harm to models that weight decay or a short one-cycle restrains, which is why the count alone is no verdict.
+    """
+    if not facts.hopeless or facts.odd_rate or facts.bias is None or not facts.n_train or not facts.n_factors:
+        return None
+    share = facts.n_train / facts.n_factors
+    if share >= 1 or facts.valid[-1] <= 1.25 * facts.train[-1]:
+        return None
+    return Finding(
+        kind="too_little_data",
+        sentence=f"{facts.n_train:,} training ratings are {share:.2f} for each of {facts.n_factors:,} factors: the "
+        f"train loss went to {loss(facts.train[-1])}, but the valid loss never below {loss(facts.valid.min())}, and "
+        f"user + movie bias has {loss(facts.bias)}.",
+        fix=fixes.restrain(facts),
+    )
+
+
+def overfitting(facts: Facts) -> Finding | None:
+    """The valid loss ended at least 1% above its lowest, while the train loss went on falling.
+
+    1% of a loss is half a percent of an error, some 0.005 stars; on 20,000 held-out ratings, differences below that
+    come and go with the seed. The fix is to stop there: at a constant rate that gives the lowest loss itself. A
+    one-cycle run at an odd rate whose lowest loss loses to user + movie bias gets settings that learn.
+    """
+    if not len(facts.valid) or not facts.fits:
+        return None
+    best = facts.best - 1
+    if not facts.valid[-1] > 1.01 * facts.valid[best] or not facts.train[-1] < facts.train[best]:
+        return None
+    one_cycle_too_bad = facts.annealed and facts.hopeless and facts.odd_rate
+    return Finding(
+        kind="overfitting",
+        sentence=f"The valid loss was lowest in epoch {facts.best} ({loss(facts.valid[best])}) and rose to "
+        f"{loss(facts.valid[-1])}, while the train loss fell from {loss(facts.train[best])} to "
+        f"{loss(facts.train[-1])}: from there on the model learned the training ratings by heart.",
+        fix=(fixes.usual(facts) if one_cycle_too_bad else None) or fixes.shorter(facts),
+    )
+
+
+def no_better(facts: Facts) -> Finding | None:
+    """The finished model is less than half a percent better than user + movie bias, and no other verdict says why.
+
+    A baseline without any factor is what factors must beat: Koren, "Factor in the Neighbors" (2010), section 2.1.
+    """
+    if facts.rmse is None or not facts.bias or facts.rmse <= 0.995 * math.sqrt(facts.bias):
+        return None
+    better = "hardly" if facts.rmse < math.sqrt(facts.bias) else "no"
+    fix = fixes.usual(facts) or fixes.longer(facts)
+    if facts.status == "stopped":
+        fix = Fix(label=f"Train all {epochs(facts.config.epochs)}")
+    return Finding(
+        kind="no_better",
+        sentence=f"The held-out error of {facts.rmse:.3f} stars is {better} better than the "
+        f"{math.sqrt(facts.bias):.3f} of user + movie bias, which has no factors at all.",
+        fix=fix,
+    )
+
+
+def healthy(facts: Facts) -> Finding:
+    """None of the verdicts applies; the sentence says what was looked at."""
+    within = " within 1% of" if facts.valid[-1] <= 1.01 * facts.valid.min() else f" at {loss(facts.valid[-1])};"
+    said = [f"the valid loss ended{within} its lowest ({loss(facts.valid.min())}, epoch {facts.best})"]
+    if facts.rmse is not None and facts.bias:
+        said.append(f"the error is {1 - facts.rmse / math.sqrt(facts.bias):.1%} below that of user + movie bias")
+    if facts.spread is not None and facts.mean:
+        said.append(
+            f"predictions spread by {facts.spread:.2f} stars where ratings spread by {math.sqrt(facts.mean):.2f}"
+        )
+    *first, last = said
+    sentence = f"{', '.join(first)}, and {last}" if first else last
+    return Finding(kind="healthy", sentence=f"{sentence[0].upper()}{sentence[1:]}.")
+
+
+def _still_falls(facts: Facts) -> bool:
+    last = max(1, len(facts.train) // 10)
+    if facts.annealed or len(facts.train) < 5:
+        return False
+    return all(losses[-1] <= 0.98 * losses[-1 - last] for losses in (facts.train, facts.valid))
+
+
+def _knows_less_than_the_mean(facts: Facts) -> bool:
+    return facts.mean is not None and bool(facts.valid[-1] > facts.mean) and not facts.fits

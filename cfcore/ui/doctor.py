@@ -1,0 +1,82 @@
+"""What the run doctor found, in the page: each verdict with the button that applies its fix and trains again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import streamlit as st
+
+from cfcore.charts.compare import MOST_CURVES
+from cfcore.doctor import VECTORS, Finding, Fix, diagnose
+from cfcore.runs import Run, StoreError
+from cfcore.ui import state
+from cfcore.ui.compare import state as cs
+from cfcore.ui.result import train_with
+from cfcore.ui.words import plain
+
+TALL = 6  # findings; with more of them the list scrolls
+HEIGHT = 420  # pixels
+
+
+def findings_of(run: Run) -> tuple[Finding, ...]:
+    """The verdicts on a run of anybody's; those that need its arrays are left out where it has none."""
+    try:
+        arrays = {} if run.active else state.run_arrays(run.id, *VECTORS)
+    except StoreError:
+        arrays = {}
+    known = run.request.dataset == state.dataset()
+    return diagnose(run, arrays, state.chosen_ratings().scale if known else None)
+
+
+def findings(run: Run) -> None:
+    """All verdicts on an ended run, under its errors; nothing for one that is under way."""
+    found = findings_of(run)
+    if not found:
+        return
+    with st.container(border=True):
+        st.markdown(":material/stethoscope: **Run doctor**")
+        for k, finding in enumerate(found):
+            _finding(finding, f"**{finding.title}.**", run, first=k == 0, then=lambda run_id: None)
+
+
+def findings_of_many(chosen: Sequence[Run], names: Mapping[str, str]) -> None:
+    """The same for several runs, each by its name; those that nothing is wrong with share one line."""
+    judged = {run.id: findings_of(run) for run in chosen[:MOST_CURVES]}
+    wrong = [(run, each) for run in chosen for each in judged.get(run.id, ()) if each.kind != "healthy"]
+    well = [names[run_id] for run_id, found in judged.items() if any(each.kind == "healthy" for each in found)]
+    if not wrong and not well:
+        return
+    st.subheader("Run doctor", anchor=False)
+    if wrong:
+        with st.container(border=True, height=HEIGHT if len(wrong) > TALL else "content"):
+            for run, each in wrong:
+                _finding(each, f"**{plain(names[run.id])}: {each.title.lower()}.**", run, first=False, then=_choose_too)
+    if well:
+        st.caption(f":material/check_circle: Nothing is wrong with {plain(', '.join(well))}.")
+
+
+def _finding(finding: Finding, title: str, run: Run, *, first: bool, then: Callable[[str], None]) -> None:
+    left, right = st.columns([3, 1], vertical_alignment="center") if finding.fix else (st.container(), None)
+    left.markdown(f"{title} {finding.sentence}")
+    if finding.fix and right:
+        right.button(
+            finding.fix.label,
+            key=f"fix:{run.id}:{finding.kind}",
+            type="primary" if first else "secondary",
+            width="stretch",
+            help="Take over this run's settings with that change, and train.",
+            on_click=_apply,
+            args=(run.id, finding.fix, then),
+        )
+    if finding.why and first:
+        st.caption(finding.why)
+
+
+def _apply(run_id: str, fix: Fix, then: Callable[[str], None]) -> None:
+    train_with(run_id, fix.changes, fix.split)
+    then(st.session_state.get("run", run_id))
+
+
+def _choose_too(run_id: str) -> None:
+    """Draw the new run beside those that were chosen."""
+    cs.choose([*(run.id for run in cs.chosen_of(cs.all_runs()) if run.id != run_id), run_id])
