@@ -17,6 +17,7 @@ with page("How recommendations are learned", QUESTION) as ratings:
         "presets here."
     )
     the_idea(ratings)
+    st.page_link("pages/learn.py", label="See how, in six short lessons", icon=":material/school:")
     at_a_glance(ratings)
     five_ways()
     afterwards()

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 MENU = (
     ("app.py", "Home", ":material/home:"),
+    ("pages/learn.py", "Learn", ":material/school:"),
     ("pages/data.py", "Data", ":material/table_view:"),
     ("pages/train.py", "Train", ":material/model_training:"),
     ("pages/compare.py", "Compare", ":material/compare_arrows:"),

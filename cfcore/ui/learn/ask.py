@@ -1,0 +1,52 @@
+"""What a lesson has a worker compute at the press of a button, and keeps for the visit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import streamlit as st
+
+from cfcore.aside import Task
+from cfcore.ui import state
+from cfcore.ui.frame import guard
+from cfcore.ui.words import sentence
+
+_MOMENT = 0.3  # seconds to wait for a worker before the page is drawn without its answer
+
+
+def asked(
+    kept: dict[str, Any], name: str, kind: str, inputs: Callable[[], Mapping[str, Any]], *, label: str, at_work: str
+) -> Mapping[str, Any] | None:
+    """The button ``label``, then how far the worker is, then the result of the task; ``None`` until it is there.
+
+    ``kept`` is the lesson's memory and ``name`` the result's place in it; ``at_work`` says what the worker does.
+    """
+    if name in kept:
+        return kept[name]
+    tries = kept.get(f"{name}:tries", 0)
+    if tries:
+        key = f"{name}:{state.dataset()}:{state.visitor()}:{tries}"
+        task = state.jobs().compute(kind, key, inputs(), owner=f"{state.visitor()}:{name}")
+        if not task.wait(_MOMENT):
+            st.fragment(_watch, run_every=0.5)(task, at_work)
+            return None
+        if task.result is not None:
+            kept[name] = task.result
+            return task.result
+        st.warning(sentence(task.message), icon=":material/cloud_off:")
+
+    def press() -> None:
+        kept[f"{name}:tries"] = tries + 1
+
+    again = "Try again" if tries else label
+    st.button(again, type="primary", icon=":material/play_arrow:", key=f"learn:{name}", on_click=press)
+    return None
+
+
+def _watch(task: Task, at_work: str) -> None:
+    """How far the task is; at its end the page runs once more."""
+    with guard():
+        if task.ended:
+            st.rerun()
+        st.progress(task.progress, text=at_work if task.state == "running" else f"{at_work}: waiting for a worker")

@@ -1,0 +1,266 @@
+"""Lesson 1: two numbers for each person and film, whose products fill a corner of the matrix; by hand, then by descent.
+
+The worker computes the next hundred steps at once, with the loss of the from-scratch lesson; ``guess.js`` shows them.
+It says where it has stopped and which number was changed by hand, and the next hundred begin there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import streamlit as st
+import streamlit.components.v2 as components
+
+from cfcore.charts.labels import short_title
+from cfcore.charts.scales import round_up
+from cfcore.lessons.corner import N_FACTORS, Corner, mse_of, pick_corner, start
+from cfcore.ratings import Ratings
+from cfcore.ui import state
+from cfcore.ui.components import how_many
+from cfcore.ui.frame import draw_when, guard
+from cfcore.ui.learn.state import aha, hidden, memory
+from cfcore.ui.words import error, number, sentence
+
+HIDEABLE = {
+    "factors": "The slider that changes a factor",
+    "rate": "The learning rate of the corner",
+    "descent": "The buttons of gradient descent",
+    "corner": "Another corner",
+}
+STEPS = 100  # computed at a time
+KEY = "learn-corner"
+_MOMENT = 0.3  # seconds to wait for a worker before the page is drawn without its answer
+_PART = Path(__file__).parent
+_HTML = """
+<div class="corner">
+  <div class="controls" data-part="descent">
+    <button type="button" data-part="play" class="main">Play 100 steps</button>
+    <button type="button" data-part="ten">10 steps</button>
+    <button type="button" data-part="one">1 step</button>
+    <button type="button" data-part="reset">Reset</button>
+    <label data-part="rates">Learning rate <select data-part="rate"></select></label>
+  </div>
+  <output data-part="says"></output>
+  <div class="both">
+    <div class="scroll"><table data-part="table"></table></div>
+    <div class="side">
+      <label class="edit" data-part="edit"><span data-part="which"></span>
+        <input type="range" data-part="slider"></label>
+      <svg data-part="curve" role="img"></svg>
+    </div>
+  </div>
+</div>
+"""
+
+
+def lesson(ratings: Ratings) -> None:
+    """The corner with its controls; one fragment, so that a step leaves the rest of the page alone."""
+    st.fragment(_draw)(ratings)
+
+
+def _draw(ratings: Ratings) -> None:
+    with guard():
+        kept = memory("guess", number=0)
+        corner = _corner(ratings.about.name, kept["number"])
+        begin(kept, corner, ratings.scale)
+        st.markdown(
+            "Every person and every film gets two numbers, their **factors**. A prediction is their dot product: first "
+            f"times first plus second times second. Change one of the {_n_numbers(corner)} numbers, and a whole row "
+            "or column follows. Then let gradient descent turn all of them at once, each against its own gradient."
+        )
+        problem = _compute(kept, corner)
+        _component()(data=guess_data(ratings, corner, kept), key=KEY, on_moved_change=_take)
+        st.caption(
+            "In each cell the prediction, under it the rating that was given. Ratings in brackets are kept back: "
+            "descent never sees them. Empty cells are holes, which get a prediction all the same."
+        )
+        if problem:
+            st.warning(problem, icon=":material/cloud_off:")
+        _say(kept, corner)
+        if not hidden("corner"):
+            st.button("Another corner", icon=":material/casino:", key="learn:corner", on_click=_another)
+
+
+def begin(kept: dict[str, Any], corner: Corner, scale: tuple[float, float]) -> None:
+    """Start at random factors, unless ``kept`` holds some: ``U`` (u, 2), ``V`` (m, 2) and the ``losses`` so far."""
+    kept.setdefault("rate", rates(scale)[2])
+    if "U" not in kept:
+        U, V = start(corner, kept["number"])
+        kept |= {"U": U, "V": V, "losses": [], "frames": None}
+        _note(kept, corner)
+
+
+def rates(scale: tuple[float, float]) -> list[float]:
+    """Learning rates from careful to too high: the larger the ratings, the steeper the loss, the smaller the rates."""
+    usual = float(f"{1 / max(map(abs, scale)):.1g}")
+    return [float(f"{usual * factor:.3g}") for factor in (0.1, 0.3, 1, 3, 10)]
+
+
+def move(kept: dict[str, Any], corner: Corner, told: dict[str, Any]) -> None:
+    """Take over what the browser has told: how many steps it has shown, a number changed by hand, another rate."""
+    if told.get("reset"):
+        for name in ("U", "V", "losses", "frames"):
+            kept.pop(name, None)
+        return
+    frames = kept.get("frames")
+    if frames is None or told.get("base") != frames["base"]:
+        return  # of a picture that is gone
+    at = min(max(int(told["at"]), 0), len(frames["loss"]) - 1)
+    kept["U"], kept["V"] = frames["U"][at], frames["V"][at]
+    kept["losses"] = kept["losses"] + frames["losses"][1 : at + 1]
+    kept["frames"] = None if told.get("edit") or told.get("rate") else _rest(frames, at)
+    if told.get("edit"):
+        side, row, factor, value = told["edit"]
+        if side in ("U", "V") and math.isfinite(value):
+            kept[side] = kept[side].copy()
+            kept[side][int(row), int(factor)] = value
+            kept["losses"] = kept["losses"][:-1]  # no step: the point moves
+            _note(kept, corner)
+    if told.get("rate"):
+        kept["rate"] = float(told["rate"])
+
+
+def guess_data(ratings: Ratings, corner: Corner, kept: dict[str, Any]) -> dict[str, Any]:
+    """What ``guess.js`` draws: names, ratings, and the frames from here on, at least the one that is now."""
+    frames = kept["frames"] or _still(kept)
+    low, high = ratings.scale
+    titles = [short_title(str(ratings.items.title[item]), 24) for item in corner.item_idx]
+    given = [[None if not math.isfinite(value) else value for value in row] for row in corner.rating.tolist()]
+    return {
+        "corner": f"{ratings.about.name}:{kept['number']}",
+        "base": frames["base"],
+        "users": [_short(ratings.users.user_id[user]) for user in corner.user_idx],
+        "films": titles,
+        "ratings": given,
+        "kept_back": corner.hidden.tolist(),
+        "scale": [low, high],
+        "reach": round_up(1.4 * math.sqrt(max(abs(low), abs(high)))),
+        "U": frames["U"].round(4).tolist(),
+        "V": frames["V"].round(4).tolist(),
+        "P": frames["predictions"].round(4).tolist(),
+        "losses": frames["losses"],
+        "before": kept["losses"][:-1],
+        "ready": kept["frames"] is not None,
+        "diverged": bool(frames["diverged"]),
+        "rate": kept["rate"],
+        "rates": [[rate, number(rate)] for rate in rates(ratings.scale)],
+        "hide": [name for name in HIDEABLE if hidden(name)],
+    }
+
+
+@cache
+def _component() -> Any:
+    script, style = ((_PART / name).read_text(encoding="utf-8") for name in ("guess.js", "guess.css"))
+    return components.component("latent_lab_guess", html=_HTML, css=style, js=script)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _corner(dataset: str, number: int) -> Corner:
+    return pick_corner(state.ratings(dataset), number)
+
+
+def _compute(kept: dict[str, Any], corner: Corner) -> str:
+    """Ask the worker for the steps from here on; gives what is wrong in words, if anything."""
+    users, movies = np.nonzero(corner.given)
+    inputs = {"what": "descend", "users": users, "movies": movies, "ratings": corner.rating[users, movies]}
+    inputs |= {"U": kept["U"], "V": kept["V"], "rate": kept["rate"], "steps": STEPS}
+    base = hashlib.sha256(
+        b"".join(np.asarray(inputs[name], float).tobytes() for name in sorted(inputs) if name != "what")
+    )
+    key = f"descend:{base.hexdigest()[:24]}"
+    frames = kept["frames"]
+    if frames is not None and frames["whole"] and frames["base"] == key:
+        return ""
+    task = state.jobs().compute("lesson", key, inputs, again=True, owner=f"{state.visitor()}:guess")
+    if not task.wait(_MOMENT):
+        if frames is not None:
+            frames["base"] = key  # what is left of the steps before lasts until the next ones are here
+        draw_when(lambda: task.ended)
+        return ""
+    if task.result is None:
+        kept["frames"] = None
+        return sentence(task.message)
+    losses = _losses(task.result["predictions"], corner)
+    kept["frames"] = {**task.result, "base": key, "losses": losses, "whole": True}
+    return ""
+
+
+def _rest(frames: dict[str, Any], at: int) -> dict[str, Any]:
+    """The frames from ``at`` on."""
+    return {**frames, **{name: frames[name][at:] for name in ("U", "V", "predictions", "losses")}, "whole": False}
+
+
+def _losses(predictions: np.ndarray, corner: Corner) -> list[list[float | None]]:
+    """The loss of the given and of the hidden ratings in every frame of ``predictions`` (s, u, m)."""
+    return [[mse_of(frame, corner, which) for which in (corner.given, corner.hidden)] for frame in predictions]
+
+
+def _still(kept: dict[str, Any]) -> dict[str, Any]:
+    """The one frame that needs no worker."""
+    U, V = kept["U"], kept["V"]
+    frame = {"U": U[None], "V": V[None], "predictions": (U @ V.T)[None], "losses": kept["losses"][-1:]}
+    return {**frame, "base": "", "diverged": False}
+
+
+def _note(kept: dict[str, Any], corner: Corner) -> None:
+    kept["losses"] = kept["losses"] + _losses((kept["U"] @ kept["V"].T)[None], corner)
+
+
+def _take() -> None:
+    told = st.session_state[KEY].get("moved")
+    kept = memory("guess", number=0)
+    if told:
+        move(kept, _corner(state.dataset(), kept["number"]), told)
+
+
+def _another() -> None:
+    kept = memory("guess", number=0)
+    kept["number"] += 1
+    move(kept, _corner(state.dataset(), kept["number"]), {"reset": True})
+
+
+def said(kept: dict[str, Any], corner: Corner) -> str:
+    """What has been learned after at least one step, with its numbers."""
+    (first, _), (now, back) = kept["losses"][0], kept["losses"][-1]
+    if now > first:
+        return (
+            f"The loss rose from {error(first)} to {error(now)}: at a rate of {number(kept['rate'])} every step "
+            "jumps too far."
+        )
+    steps = how_many(len(kept["losses"]) - 1, "step", "steps")
+    text = (
+        f"After {steps} the loss has gone from {error(first)} to {error(now)}, and nobody said what the numbers mean."
+    )
+    if back is None:
+        return text
+    text += f" On the {how_many(int(corner.hidden.sum()), 'rating', 'ratings')} kept back it is {error(back)}"
+    if back <= 2 * now:
+        return f"{text}, though descent never saw them."
+    return (
+        f"{text}: {_n_numbers(corner)} numbers can learn {int(corner.given.sum())} ratings by heart. To predict new "
+        "ones takes far more ratings than numbers."
+    )
+
+
+def _say(kept: dict[str, Any], corner: Corner) -> None:
+    if len(kept["losses"]) > 1:
+        aha(said(kept, corner))
+        return
+    now = kept["losses"][0][0]
+    st.markdown(
+        f"As they are, the {_n_numbers(corner)} numbers miss {int(corner.given.sum())} ratings by **{error(now)}**."
+    )
+
+
+def _n_numbers(corner: Corner) -> int:
+    return N_FACTORS * sum(corner.rating.shape)
+
+
+def _short(user_id: object) -> str:
+    text = str(user_id)
+    return text if len(text) <= 8 else f"{text[:7]}…"

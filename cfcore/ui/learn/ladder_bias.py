@@ -1,0 +1,112 @@
+"""What the biases of the ladder's last rung hold, and what is left for the factors."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from cfcore.datasets import DataError
+from cfcore.embeddings import bias_table
+from cfcore.embeddings.axes import STRONG, correlation
+from cfcore.lessons.ladder import Parts, parts_of
+from cfcore.runs import Run, StoreError
+from cfcore.ui.explore.space import Learned, learned
+from cfcore.ui.learn.state import aha
+from cfcore.ui.runs import look
+from cfcore.ui.words import error, percent, sentence
+
+N_FILMS, FEWEST = 4, 20  # films at either end of the biases, and the training ratings that they must have
+ROW = 35
+
+
+def held(run: Run) -> None:
+    """What the biases of the last rung go along with, and what they predict without any factor."""
+    st.divider()
+    st.markdown("**What the biases hold, and what is left for the factors**")
+    try:
+        chosen = look(run)
+        if chosen is None:
+            return
+        space = learned(chosen)
+        parts = parts_of(chosen.model, chosen.split)
+        ends = bias_table(space.facts, n=N_FILMS, at_least=min(FEWEST, int(space.facts.n_ratings.max())))
+    except (DataError, StoreError, ValueError) as problem:
+        st.info(sentence(str(problem)), icon=":material/balance:")
+        return
+    bias, facts = np.asarray(space.facts.bias), space.facts
+    with_mean = correlation(bias, facts.mean_rating)
+    with_fame = correlation(bias, np.log10(np.maximum(facts.n_ratings, 1)))
+    st.markdown(
+        f"The correlation of a film's bias with its mean rating is r = {_r(with_mean)}, with how often it was rated "
+        f"(log₁₀ of the count) r = {_r(with_fame)}: {captures(with_mean, with_fame)}"
+    )
+    left, right = st.columns(2, gap="medium")
+    with left:
+        _films(space, ends.liked, "Highest bias")
+    with right:
+        _films(space, ends.disliked, "Lowest bias")
+    _parts(parts)
+
+
+def captures(with_mean: float | None, with_fame: float | None) -> str:
+    """What a bias that correlates like this has learned."""
+    known = {"well liked": with_mean, "popular": with_fame}
+    found = [what for what, r in known.items() if r is not None and r >= STRONG]
+    if not found:
+        return "it has learned neither which films are well liked nor which are popular."
+    rest = "" if len(found) == 2 else " It says little of the other."
+    return f"it has learned which films are {' and '.join(found)}, without being told.{rest}"
+
+
+def _r(value: float | None) -> str:
+    return "unknown" if value is None else f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
+
+
+def _films(space: Learned, rows: np.ndarray, title: str) -> None:
+    facts = space.facts
+    st.dataframe(
+        {
+            title: space.title[rows],
+            "Bias": np.asarray(facts.bias)[rows],
+            "Mean": facts.mean_rating[rows],
+            "Ratings": facts.n_ratings[rows],
+        },
+        hide_index=True,
+        height=ROW * (len(rows) + 1) + 3,
+        row_height=ROW,
+        column_config={
+            title: st.column_config.TextColumn(width="medium"),
+            "Bias": st.column_config.NumberColumn(format="%+.2f", width="small"),
+            "Mean": st.column_config.NumberColumn(format="%.2f", width="small"),
+            "Ratings": st.column_config.NumberColumn(format="localized", width="small"),
+        },
+        alt=f"Table of the {len(rows)} films with the {title.lower()}, first {space.title[rows[0]]}.",
+    )
+
+
+def _parts(parts: Parts) -> None:
+    rows = {
+        "Predicts with": [
+            "the mean rating",
+            "the biases alone",
+            "and what the factors add for everybody",
+            "and taste: the whole model",
+        ],
+        "RMSE, stars": [error(parts.mean), error(parts.biases), error(parts.adding), error(parts.all)],
+    }
+    st.table(rows, hide_index=True)
+    st.caption(
+        "The factors share in what biases are for: a film with long factors is better, or worse, for every user alike. "
+        "The third row has all of the score that adds up from one number of the user and one of the film; what is left "
+        "for the fourth depends on both together."
+    )
+    share = parts.share
+    if share is None:
+        st.info("This run is no better than the mean, so there is no gain to divide.", icon=":material/info:")
+    elif 0 <= share <= 1:
+        aha(
+            f"Of what the model gains on the mean, in squared error, {percent(share)} needs nobody's taste, only how "
+            f"generous a user is and how well liked a film. Taste brings the other {percent(1 - share)}."
+        )
+    else:
+        st.markdown("In this run both only make sense together: what adds up is not between the mean and the model.")

@@ -1,0 +1,200 @@
+"""Lesson 6: what a run has learned about the films, in three or four findings, each of which Explore opens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from cfcore.datasets import DataError
+from cfcore.embeddings import Recovery, neighbours, recovery, truth_of
+from cfcore.ratings import Ratings
+from cfcore.runs import Run, StoreError
+from cfcore.ui import state
+from cfcore.ui.explore.page import AXES, MAP, TRUTH
+from cfcore.ui.explore.space import Learned, learned
+from cfcore.ui.explore.truth import SHUFFLES
+from cfcore.ui.explore.view import PCA, said
+from cfcore.ui.frame import draw_when
+from cfcore.ui.learn.ladder import ladder_of, ladder_runs
+from cfcore.ui.learn.state import aha, hidden, memory
+from cfcore.ui.progress import progress_line
+from cfcore.ui.result import submit
+from cfcore.ui.runs import ENDED_WELL, Chosen, label, look
+from cfcore.ui.words import count, percent, plain, sentence
+
+HIDEABLE = {"tastes": "How well the true tastes were found"}
+EXPLORE = "pages/explore.py"
+N_NEAR = 5
+_MOST_RUNS = 40  # of this visit, looked through for one with vectors
+
+
+def lesson(ratings: Ratings) -> None:
+    """The findings of the last rung of the ladder, or of the newest finished run; else a button that trains one."""
+    st.markdown(
+        "Nobody told the model a genre, a year or a name. A film's factors are whatever made the ratings come out "
+        "right, so what they mean has to be found afterwards, by looking where the films ended up."
+    )
+    run = newest(ratings)
+    if run is None:
+        _train_one(ratings)
+        return
+    if run.active:
+        _wait_for(run)
+        return
+    st.caption(f":material/model_training: Read from {plain(label(run))}.")
+    try:
+        chosen = look(run)
+        if chosen is None:
+            return
+        space = learned(chosen)
+    except (DataError, StoreError, ValueError) as problem:
+        st.warning(sentence(str(problem)), icon=":material/blur_off:")
+        return
+    _first_axis(run, space)
+    _near(run, space)
+    _second_axis(run, space)
+    if ratings.truth and not hidden("tastes"):
+        _tastes(run, chosen, space)
+    _point(space)
+
+
+def newest(ratings: Ratings) -> Run | None:
+    """The ladder's last rung, if it is there; else this visit's newest run on these ratings that has vectors."""
+    runs = state.store().list(visitor=state.visitor(), limit=_MOST_RUNS)
+    own = [run for run in runs if run.request.dataset == ratings.about.name]
+    here = [run for run in own if run.id == memory("meaning").get("run") and run.active]
+    done = [run for run in (*ladder_runs()[-1:], *own) if run.status in ENDED_WELL and _has_vectors(run)]
+    return next(iter([*here, *done]), None)
+
+
+def _has_vectors(run: Run) -> bool:
+    return bool(run.request.config.embedding_size or run.request.config.layers)
+
+
+def _train_one(ratings: Ratings) -> None:
+    """Where nothing has been trained: the last rung of the ladder, right here."""
+    try:
+        request = ladder_of(ratings)[-1]
+    except ValueError as problem:
+        st.error(sentence(str(problem)), icon=":material/error:")
+        return
+
+    def start() -> None:
+        submit(request, ratings.about.title)
+        memory("meaning")["run"] = st.session_state["run"]
+
+    with st.container(border=True):
+        st.markdown("Nothing has been trained on these ratings yet. Train the last rung of the ladder, and look at it.")
+        st.button("Train it", type="primary", icon=":material/play_arrow:", key="learn:train", on_click=start)
+
+
+def _wait_for(run: Run) -> None:
+    share, words = progress_line(run, time.time())
+    st.progress(share, text=words)
+
+    def moved() -> bool:
+        now = state.store().get(run.id)
+        return now is None or not now.active or len(now.history) > len(run.history)
+
+    draw_when(moved)
+
+
+def _first_axis(run: Run, space: Learned) -> None:
+    axis, pca = space.axes[0], space.pca
+    with st.container(border=True):
+        st.markdown(
+            f"**1. The first axis.** {plain(said(axis, 'PC1'))}."
+            if axis.follows
+            else f"**1. The first axis.** {plain(axis.words)}."
+        )
+        st.markdown(
+            f"PC1 is the direction in which the films differ most: it holds {percent(float(pca.shares[0]))} of their "
+            f"variance in {count(space.space.vectors.shape[1])} factors. At one end {_list(space, axis.high[:3])}; at "
+            f"the other {_list(space, axis.low[:3])}."
+        )
+        _open("See every axis", "axes", run, {"explore-tab": AXES})
+
+
+def _near(run: Run, space: Learned) -> None:
+    row = int(space.known[0])
+    found = neighbours(space.space.vectors, row, N_NEAR)
+    similar = ", ".join(
+        f"{plain(space.spoken[other])} ({value:.2f})" for other, value in zip(found.rows, found.values, strict=True)
+    )
+    with st.container(border=True):
+        st.markdown(f"**2. The nearest films.** Nearest to {plain(space.spoken[row])}, by cosine: {similar}.")
+        st.markdown(
+            f"It has the most ratings here, {count(int(space.facts.n_ratings[row]))} to train on. Its neighbours are "
+            "those of all factors, not of a picture."
+        )
+        _open("See it on the map", "near", run, {"explore-tab": MAP, "explore-axes": PCA}, film=space.item_id[row])
+
+
+def _second_axis(run: Run, space: Learned) -> None:
+    if len(space.axes) < 2:
+        return
+    axis, scores = space.axes[1], space.pca.scores[:, 1]
+    low, high = int(axis.low[0]), int(axis.high[0])
+    apart = (scores[high] - scores[low]) / scores.std()
+    follows = f" {plain(said(axis, 'PC2'))}." if axis.follows else f" {plain(axis.words)}."
+    with st.container(border=True):
+        st.markdown(
+            f"**3. Two films far apart.** On PC2 {plain(space.spoken[low])} and {plain(space.spoken[high])} stand "
+            f"{apart:.1f} standard deviations apart.{follows}"
+        )
+        st.markdown("Do you know both? Think of a name for what sets them apart, then look who stands between them.")
+        at = {"explore-tab": MAP, "explore-axes": PCA, "explore-x": 0, "explore-y": 1}
+        _open("See PC2 on the map", "apart", run, at, film=space.item_id[high])
+
+
+def _tastes(run: Run, chosen: Chosen, space: Learned) -> None:
+    """On simulated ratings only: what was really behind them."""
+    try:
+        found = recovered(chosen.version, chosen, space)
+    except ValueError:  # too few films to measure it on: Explore says so
+        return
+    names = truth_of(chosen.ratings, space.space.item_idx).names
+    order = np.argsort(-found.r2)
+    best, worst = int(order[0]), int(order[-1])
+    with st.container(border=True):
+        st.markdown(
+            f"**4. The truth.** These ratings are simulated, so the tastes behind them are known. From the factors one "
+            f"can read {plain(names[best])} with R² = {found.r2[best]:.2f} and {plain(names[worst])} with "
+            f"{found.r2[worst]:.2f}, on films that the reading was not fitted on."
+        )
+        _open("See every taste", "tastes", run, {"explore-tab": TRUTH})
+
+
+@st.cache_resource(max_entries=8, show_spinner="Asking the simulation for the truth")
+def recovered(version: str, _chosen: Chosen, _space: Learned) -> Recovery:
+    """How much of each true taste can be read from the films' vectors; as on Explore."""
+    truth = truth_of(_chosen.ratings, _space.space.item_idx)
+    return recovery(_space.space.vectors, truth.values, shuffles=SHUFFLES)
+
+
+def _list(space: Learned, rows: np.ndarray) -> str:
+    return ", ".join(plain(space.spoken[row]) for row in rows)
+
+
+def _open(words: str, name: str, run: Run, shown: Mapping[str, Any], film: Any = None) -> None:
+    """A button into Explore on this run, which shows just that: a tab, axes, a film."""
+    if st.button(words, icon=":material/bubble_chart:", key=f"learn:open:{name}"):
+        st.session_state.update(shown)
+        st.switch_page(EXPLORE, query_params={"run": run.id} | ({} if film is None else {"film": str(film)}))
+
+
+def _point(space: Learned) -> None:
+    named = [axis for axis in space.axes if axis.follows]
+    strongest = max(named, key=lambda axis: abs(axis.follows[0][1]), default=None)
+    if strongest is None:
+        aha("No axis of this run follows anything we know of: train longer, or on more ratings, and look again.")
+        return
+    what, r = strongest.follows[0]
+    aha(
+        f"From {count(int(space.facts.n_ratings.sum()))} ratings alone, {len(named)} of {len(space.axes)} axes follow "
+        f"something the model was never told; the strongest is {plain(what)}, r = {r:.2f}.".replace("r = -", "r = −")
+    )
