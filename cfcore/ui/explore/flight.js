@@ -13,7 +13,8 @@ export default function (component) {
   const { data, parentElement: root } = component;
   const find = (name) => root.querySelector(`[data-part="${name}"]`);
   const [play, slider, says, map, loss, legend] = ["play", "slider", "says", "map", "loss", "legend"].map(find);
-  const stop = new AbortController(); // takes every listener away when Streamlit draws the component anew
+  root.drawn?.abort(); // Streamlit draws anew before it ends what it drew: with two listeners Play would start and pause
+  const stop = (root.drawn = new AbortController());
   const listen = (target, type, then) => target.addEventListener(type, then, { signal: stop.signal });
 
   const xy = decode(data.xy);
