@@ -4,10 +4,12 @@ import streamlit as st
 
 from cfcore.config import RunRequest
 from cfcore.runs import Run
-from cfcore.ui import draft, link, start, state
+from cfcore.ui import doctor, draft, link, start, state
+from cfcore.ui.batch import batch_and_predictions
 from cfcore.ui.frame import arrived, page
 from cfcore.ui.progress import live_run
 from cfcore.ui.result import code_that_ran, heading, outcome, recent_runs, use_settings, where_next
+from cfcore.ui.take_home import take_home
 
 
 def read_address() -> None:
@@ -51,10 +53,13 @@ def run_column(request: RunRequest | None) -> None:
             code_that_ran(request, "The code that will run")
         return
     outcome(run)
+    doctor.findings(run)
     where_next(run)
     if run.request != request:
         use_settings(run)
+    batch_and_predictions(run)
     code_that_ran(run.request)
+    take_home(run, "train")
 
 
 with page("Train", "How fast, and how far, does each approach learn to predict held-out ratings?") as ratings:

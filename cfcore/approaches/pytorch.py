@@ -25,13 +25,18 @@ from cfcore.ratings import Split
 from cfcore.training import EpochResult, OnBatch, OnEpoch, OnStart, StopTraining, Stopwatch
 
 
+def make_model(split: Split, config: RunConfig) -> tuple[EmbeddingNet, torch.optim.Adam]:
+    """The network, and the optimizer that will move its weights."""
+    with seeded(config.seed):
+        model = EmbeddingNet(split.ratings.n_users, split.ratings.n_items, config.embedding_size, config.hidden_size)
+    return model, torch.optim.Adam(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+
+
 def train(split: Split, config: RunConfig, on_start: OnStart, on_epoch: OnEpoch, on_batch: OnBatch) -> NetModel:
     users, movies, ratings = map(torch.from_numpy, split.part(split.train))
     valid_users, valid_movies, valid_ratings = map(torch.from_numpy, split.part(split.valid))
 
-    with seeded(config.seed):
-        model = EmbeddingNet(split.ratings.n_users, split.ratings.n_items, config.embedding_size, config.hidden_size)
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    model, optimizer = make_model(split, config)
     mse = nn.MSELoss()
 
     on_start(model.to_model())

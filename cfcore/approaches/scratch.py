@@ -42,10 +42,8 @@ def train(split: Split, config: RunConfig, on_start: OnStart, on_epoch: OnEpoch,
     train_loss = lookup(*tensors(split, split.train), n_users, n_movies)
     valid_loss = lookup(*tensors(split, split.valid), n_users, n_movies)
 
-    random = torch.Generator().manual_seed(config.seed)
-    lr, k = config.learning_rate, config.embedding_size
-    U = torch.rand(n_users, k, generator=random, requires_grad=True)
-    V = torch.rand(n_movies, k, generator=random, requires_grad=True)
+    lr = config.learning_rate
+    U, V = first_factors(n_users, n_movies, config)
 
     model = DotModel(user_factors=U.detach().numpy(), item_factors=V.detach().numpy())  # views: they learn with U and V
     on_start(model)
@@ -71,6 +69,15 @@ def train(split: Split, config: RunConfig, on_start: OnStart, on_epoch: OnEpoch,
                 )
             )
     return model
+
+
+def first_factors(n_users: int, n_movies: int, config: RunConfig) -> tuple[Tensor, Tensor]:
+    """U and V before the first step: random numbers from 0 to 1."""
+    random = torch.Generator().manual_seed(config.seed)
+    k = config.embedding_size
+    U = torch.rand(n_users, k, generator=random, requires_grad=True)
+    V = torch.rand(n_movies, k, generator=random, requires_grad=True)
+    return U, V
 
 
 def tensors(split: Split, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:

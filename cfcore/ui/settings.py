@@ -15,6 +15,7 @@ from cfcore.approaches import Setting, describe, make_config
 from cfcore.config import FOLDS, RunConfig, SplitConfig
 from cfcore.ratings import Ratings
 from cfcore.ui import draft, link
+from cfcore.ui.rate_finder import finder
 from cfcore.ui.words import number, sentence
 
 SPLIT_TITLES = {
@@ -49,7 +50,9 @@ def settings_form(approach: str, ratings: Ratings) -> RunConfig | None:
     fields = dict(describe(approach).settings)
     fine = True
     if "learning_rate" in fields:
-        fine = _learning_rate(approach, fields.pop("learning_rate"), values["learning_rate"])
+        rate = fields.pop("learning_rate")
+        fine = _learning_rate(approach, rate, values["learning_rate"])
+        finder(approach, ratings, rate, values["learning_rate"])
     for pair in _pairs(list(fields.values())):
         for column, setting in zip(st.columns(2, gap="small"), pair, strict=False):
             with column:

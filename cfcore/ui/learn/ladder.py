@@ -180,7 +180,7 @@ def _table(runs: Sequence[Run]) -> None:
         width="stretch",
         height=ROW * (len(rows) + 1) + 3,
         row_height=ROW,
-        column_config={"Rung": st.column_config.TextColumn(pinned=True)},
+        column_config={"Rung": st.column_config.TextColumn(width=150, pinned=True)},
         alt="Table of the error of each rung."
         + (f" The lowest is {error(best[0])}, of {best[1].name}." if best is not None else ""),
     )

@@ -52,9 +52,10 @@ def captures(with_mean: float | None, with_fame: float | None) -> str:
     """What a bias that correlates like this has learned."""
     known = {"well liked": with_mean, "popular": with_fame}
     found = [what for what, r in known.items() if r is not None and r >= STRONG]
+    missing = [what for what in known if what not in found]
     if not found:
         return "it has learned neither which films are well liked nor which are popular."
-    rest = "" if len(found) == 2 else " It says little of the other."
+    rest = f" Here it says little of which are {missing[0]}." if missing else ""
     return f"it has learned which films are {' and '.join(found)}, without being told.{rest}"
 
 

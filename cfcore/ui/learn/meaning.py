@@ -14,10 +14,11 @@ from cfcore.embeddings import Recovery, neighbours, recovery, truth_of
 from cfcore.ratings import Ratings
 from cfcore.runs import Run, StoreError
 from cfcore.ui import state
+from cfcore.ui.explore.look import DEFAULT_SHOWN
 from cfcore.ui.explore.page import AXES, MAP, TRUTH
 from cfcore.ui.explore.space import Learned, learned
 from cfcore.ui.explore.truth import SHUFFLES
-from cfcore.ui.explore.view import PCA, said
+from cfcore.ui.explore.view import said
 from cfcore.ui.frame import draw_when
 from cfcore.ui.learn.ladder import ladder_of, ladder_runs
 from cfcore.ui.learn.state import aha, hidden, memory
@@ -29,6 +30,7 @@ from cfcore.ui.words import count, percent, plain, sentence
 HIDEABLE = {"tastes": "How well the true tastes were found"}
 EXPLORE = "pages/explore.py"
 N_NEAR = 5
+_MAP = {"explore-tab": MAP, "explore-axes": None, "explore-shown": None, "explore-x": 0, "explore-y": 1}
 _MOST_RUNS = 40  # of this visit, looked through for one with vectors
 
 
@@ -121,7 +123,8 @@ def _first_axis(run: Run, space: Learned) -> None:
 
 def _near(run: Run, space: Learned) -> None:
     row = int(space.known[0])
-    found = neighbours(space.space.vectors, row, N_NEAR)
+    among = space.known[:DEFAULT_SHOWN]
+    found = neighbours(space.space.vectors, row, N_NEAR, among=among)
     similar = ", ".join(
         f"{plain(space.spoken[other])} ({value:.2f})" for other, value in zip(found.rows, found.values, strict=True)
     )
@@ -129,9 +132,9 @@ def _near(run: Run, space: Learned) -> None:
         st.markdown(f"**2. The nearest films.** Nearest to {plain(space.spoken[row])}, by cosine: {similar}.")
         st.markdown(
             f"It has the most ratings here, {count(int(space.facts.n_ratings[row]))} to train on. Its neighbours are "
-            "those of all factors, not of a picture."
+            f"those in all factors, not in a picture, among the {count(len(among))} films with the most ratings."
         )
-        _open("See it on the map", "near", run, {"explore-tab": MAP, "explore-axes": PCA}, film=space.item_id[row])
+        _open("See it on the map", "near", run, {**_MAP, "explore-among": True}, film=space.item_id[row])
 
 
 def _second_axis(run: Run, space: Learned) -> None:
@@ -147,8 +150,7 @@ def _second_axis(run: Run, space: Learned) -> None:
             f"{apart:.1f} standard deviations apart.{follows}"
         )
         st.markdown("Do you know both? Think of a name for what sets them apart, then look who stands between them.")
-        at = {"explore-tab": MAP, "explore-axes": PCA, "explore-x": 0, "explore-y": 1}
-        _open("See PC2 on the map", "apart", run, at, film=space.item_id[high])
+        _open("See PC2 on the map", "apart", run, _MAP, film=space.item_id[high])
 
 
 def _tastes(run: Run, chosen: Chosen, space: Learned) -> None:
@@ -181,9 +183,17 @@ def _list(space: Learned, rows: np.ndarray) -> str:
 
 
 def _open(words: str, name: str, run: Run, shown: Mapping[str, Any], film: Any = None) -> None:
-    """A button into Explore on this run, which shows just that: a tab, axes, a film."""
+    """A button into Explore on this run, which shows just that: a tab, axes, a film.
+
+    ``shown`` are values of Explore's in the session; ``None`` puts a widget back to what it begins with, as one that
+    has a default of its own must not be given a value.
+    """
     if st.button(words, icon=":material/bubble_chart:", key=f"learn:open:{name}"):
-        st.session_state.update(shown)
+        for key, value in shown.items():
+            if value is None:
+                st.session_state.pop(key, None)
+            else:
+                st.session_state[key] = value
         st.switch_page(EXPLORE, query_params={"run": run.id} | ({} if film is None else {"film": str(film)}))
 
 
@@ -195,6 +205,8 @@ def _point(space: Learned) -> None:
         return
     what, r = strongest.follows[0]
     aha(
-        f"From {count(int(space.facts.n_ratings.sum()))} ratings alone, {len(named)} of {len(space.axes)} axes follow "
-        f"something the model was never told; the strongest is {plain(what)}, r = {r:.2f}.".replace("r = -", "r = −")
+        f"From {count(int(space.facts.n_ratings.sum()))} ratings alone, {len(named)} of {len(space.axes)} axes "
+        f"{'follows' if len(named) == 1 else 'follow'} something the model was never told; the strongest is {plain(what)}, r = {r:.2f}.".replace(
+            "r = -", "r = −"
+        )
     )
