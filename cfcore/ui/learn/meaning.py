@@ -204,9 +204,8 @@ def _point(space: Learned) -> None:
         aha("No axis of this run follows anything we know of: train longer, or on more ratings, and look again.")
         return
     what, r = strongest.follows[0]
+    verb = "follows" if len(named) == 1 else "follow"
     aha(
-        f"From {count(int(space.facts.n_ratings.sum()))} ratings alone, {len(named)} of {len(space.axes)} axes "
-        f"{'follows' if len(named) == 1 else 'follow'} something the model was never told; the strongest is {plain(what)}, r = {r:.2f}.".replace(
-            "r = -", "r = −"
-        )
+        f"From {count(int(space.facts.n_ratings.sum()))} ratings alone, {len(named)} of {len(space.axes)} axes {verb} "
+        f"something the model was never told; the strongest is {plain(what)}, r = {f'{r:.2f}'.replace('-', '−')}."
     )
