@@ -1,0 +1,181 @@
+"""The learning-rate finder under the learning rate of the Train page: a button, the curve, and "use it".
+
+Open is what somebody asked for: ``session_state["rate-finder"]`` holds, by approach, the key of that sweep. Other
+settings make another key, and nothing is swept anew until somebody asks again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from cfcore.approaches import Setting, make_config
+from cfcore.aside import Task
+from cfcore.charts.rate_finder import RATE_HEIGHT, rate_alt, rate_spec
+from cfcore.config import RunRequest
+from cfcore.ratings import Ratings
+from cfcore.ui import draft, state
+from cfcore.ui.frame import guard
+from cfcore.ui.words import number, sentence
+
+LOOK_SECONDS = 0.5
+_MOMENT = 0.2  # seconds: a sweep that is as quick as that is drawn at once
+_UNUSED = ("learning_rate", "epochs", "lookup")  # settings that change nothing in a sweep
+HOW_TO_READ = (
+    "From the left: flat, the rate is too small to matter; falling, the steps help; rising, they overshoot. A good "
+    "rate lies where the loss falls steeply, well before its lowest point."
+)
+WHY = {
+    "valley": "Offered is fastai's own choice, two thirds into the longest fall. Each batch holds other ratings, so "
+    "the curve is noisy: take it as an order of magnitude; another seed finds a somewhat different rate.",
+    "minimum": "Offered is a tenth of the rate where the loss is lowest. Every step sees the same ratings, so the "
+    "lowest point is certain; and as the loss falls from the first step on, fastai's valley begins too early here.",
+}
+ONLY_TRAIN = "The finder looks at the training loss alone: a rate that learns faster may also overfit sooner."
+
+
+def finder(approach: str, ratings: Ratings, setting: Setting, now: float) -> None:
+    """The button and, where a sweep was asked for, what it has found; ``now`` is the rate that is drafted."""
+    asked = _asked()
+    request = _request(approach, ratings)
+    if approach not in asked:
+        st.button(
+            "Find a learning rate",
+            icon=":material/search:",
+            width="stretch",
+            disabled=request is None,
+            help="A hundred short steps at rates that grow from far too small to far too large show where to look.",
+            on_click=_ask,
+            args=(approach, request),
+        )
+        return
+    with st.container(border=True, key="rate-finder"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown("**Learning-rate finder**", width="content")
+            st.space("stretch")
+            st.button("Close", type="tertiary", key="rate-finder-close", on_click=_close, args=(approach,))
+        if request is None or asked[approach] != key_of(request):
+            st.caption("The settings have changed since.")
+            st.button("Find again", icon=":material/refresh:", disabled=request is None, on_click=_ask,
+                      args=(approach, request))  # fmt: skip
+        else:
+            _found(request, setting, now)
+
+
+def key_of(request: RunRequest) -> str:
+    """The same for all requests that make the same sweep."""
+    return f"rate_finder:{hashlib.sha256(json.dumps(_inputs(request), sort_keys=True).encode()).hexdigest()[:24]}"
+
+
+def to_use(setting: Setting, suggested: float) -> float:
+    """A suggestion as a setting: two figures, within the setting's limits."""
+    return min(max(float(f"{suggested:.2g}"), setting.minimum), setting.maximum)
+
+
+def _asked() -> dict[str, str]:
+    return st.session_state.setdefault("rate-finder", {})
+
+
+def _request(approach: str, ratings: Ratings) -> RunRequest | None:
+    """What is drafted; ``None`` while a field of it cannot be used."""
+    if any(field != draft.field_key(approach, "learning_rate") for field in draft.wrong()):
+        return None
+    try:
+        split = draft.split_config(approach, ratings)
+        return RunRequest(dataset=ratings.about.name, split=split, config=draft.config(approach, ratings))
+    except ValueError:
+        return None
+
+
+def _inputs(request: RunRequest) -> dict[str, Any]:
+    """The task's inputs, without what changes nothing in a sweep."""
+    config, preset = request.config, make_config(request.config.approach)
+    config = config.with_settings(**{name: getattr(preset, name) for name in _UNUSED})
+    return {"request": RunRequest(dataset=request.dataset, split=request.split, config=config).to_json()}
+
+
+def _ask(approach: str, request: RunRequest) -> None:
+    state.keep_dataset()
+    _asked()[approach] = key_of(request)
+    _task(request).wait(_MOMENT)
+
+
+def _close(approach: str) -> None:
+    _asked().pop(approach, None)
+
+
+def _task(request: RunRequest, *, again: bool = False) -> Task:
+    return state.jobs().compute(
+        "rate_finder", key_of(request), _inputs(request), again=again, owner=f"{state.visitor()}:rate_finder"
+    )
+
+
+def _found(request: RunRequest, setting: Setting, now: float) -> None:
+    """The sweep, however far it has come."""
+    task = _task(request)
+    if not task.ended:
+        with st.container(height=RATE_HEIGHT, border=False):
+            st.fragment(_watch, run_every=LOOK_SECONDS)(request)
+    elif task.result is None:
+        st.error(sentence(task.message), icon=":material/error:")
+        st.button("Try again", icon=":material/refresh:", key="rate-finder-again", on_click=_try_again, args=(request,))
+    else:
+        _curve(request.config.approach, setting, task.result, now)
+
+
+def _try_again(request: RunRequest) -> None:
+    _task(request, again=True).wait(_MOMENT)
+
+
+def _watch(request: RunRequest) -> None:
+    """The progress of a sweep; the whole page runs once more at its end."""
+    with guard():
+        task = _task(request)
+        if task.ended:
+            st.rerun()
+        words = "Sweeping the learning rate"
+        if task.state == "waiting":
+            words = "Waiting for a worker"
+            if state.jobs().status().running:
+                words = "Waiting until the run that trains has ended: one worker does both"
+        st.progress(task.progress, text=words)
+
+
+def _curve(approach: str, setting: Setting, found: Mapping[str, Any], now: float) -> None:
+    rates, smooth, suggested, offered = (found[name] for name in ("rates", "smooth", "suggested", "offered"))
+    if len(rates) < 2:
+        st.warning(
+            f"The loss exploded within two steps of {number(setting.minimum)}, so there is no curve. Check the rating "
+            "range and the ratings themselves.",
+            icon=":material/trending_up:",
+        )
+        return
+    diverged = bool(found["diverged"])
+    st.vega_lite_chart(
+        spec=rate_spec(rates, found["raw"], smooth, suggested, offered, now=now, diverged=diverged),
+        width="stretch",
+        key="rate-finder-curve",
+        alt=rate_alt(rates, smooth, suggested, offered, diverged=diverged),
+    )
+    if offered not in suggested:
+        st.info(
+            f"The loss exploded at a rate of {rates[-1]:.2g}, too soon for any rule: try a rate well below it.",
+            icon=":material/trending_up:",
+        )
+    else:
+        rate = to_use(setting, suggested[offered])
+        st.button(
+            f"{number(rate)} is in use" if rate == now else f"Use {number(rate)}",
+            icon=":material/check:",
+            width="stretch",
+            key="rate-finder-use",
+            disabled=rate == now,
+            on_click=draft.change,
+            args=(approach, setting.name, rate),
+        )
+    st.markdown(HOW_TO_READ)
+    st.caption(f"{WHY[offered]} {ONLY_TRAIN}")
