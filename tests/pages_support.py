@@ -63,6 +63,12 @@ class FakeJobs:
         return SimpleNamespace(state=self.state, message=self.message, n_workers=1, queued=0, running=0)
 
 
+def now(app: AppTest, key: str) -> str:
+    """The key that a widget of :func:`cfcore.ui.components.shows` has by now."""
+    n = app.session_state["widget-numbers"].get(key, 0)
+    return f"{key}~{n}" if n else key
+
+
 def done_here(kind: str, key: str, inputs: dict[str, Any]) -> Task:
     task = Task(key)
     try:

@@ -25,7 +25,14 @@ LAYERS = [
 ]
 HEAVY = {"torch", "fastai"}
 LIGHT = ("__init__.py", "registry.py", "settings.py")  # of the approaches: pages read these
-WORKERS = ("bench.py", "descend.py", "lookup.py", "same_step.py", "squeeze.py", "tasks.py")  # of the lessons: they do not
+WORKERS = (
+    "bench.py",
+    "descend.py",
+    "lookup.py",
+    "same_step.py",
+    "squeeze.py",
+    "tasks.py",
+)  # of the lessons: they do not
 
 
 def imports(path: Path) -> set[str]:

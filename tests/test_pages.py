@@ -25,6 +25,7 @@ from tests.pages_support import (
     FakeJobs,
     button,
     finished,
+    now,
     open_page,
     param,
     stored,
@@ -100,7 +101,7 @@ def test_a_failed_download_is_a_sentence_with_a_way_to_try_again(page: str, monk
 
 def test_nobody_who_has_begun_to_work_is_moved_to_other_data(monkeypatch: pytest.MonkeyPatch) -> None:
     app = open_page("pages/train.py")
-    app.number_input(key="set:scratch:epochs").set_value(7).run()
+    app.number_input(key=now(app, "set:scratch:epochs")).set_value(7).run()
     monkeypatch.setattr(state, "download", lambda name: FakeDownload(state="done") if name == "ml-100k" else None)
     monkeypatch.setattr(datasets, "on_disk", lambda name: name in ("sample", "ml-100k"))
     app.run()
@@ -228,7 +229,7 @@ def test_only_the_fields_an_approach_has_are_shown(approach: str, there: set[str
 
 def test_train_starts_a_run_with_the_settings_and_puts_both_into_the_address(jobs: FakeJobs) -> None:
     app = open_page("pages/train.py", approach="fastai_dot")
-    app.number_input(key="set:fastai_dot:epochs").set_value(2).run()
+    app.number_input(key=now(app, "set:fastai_dot:epochs")).set_value(2).run()
     button(app, "Train").click().run()
     (run,) = jobs.store.list()
     assert run.request.config == make_config("fastai_dot", scale=datasets.load("sample").scale, epochs=2)
@@ -242,12 +243,12 @@ def test_train_starts_a_run_with_the_settings_and_puts_both_into_the_address(job
 
 def test_a_link_brings_its_settings_and_the_article_button_takes_them_back() -> None:
     app = open_page("pages/train.py", approach="fastai_nn", layers="30,20", embedding_size="12", learning_rate="0.004")
-    assert app.text_input(key="set:fastai_nn:layers").value == "30, 20"
-    assert app.number_input(key="set:fastai_nn:embedding_size").value == 12
-    assert app.number_input(key="set:fastai_nn:learning_rate").value == 0.004
+    assert app.text_input(key=now(app, "set:fastai_nn:layers")).value == "30, 20"
+    assert app.number_input(key=now(app, "set:fastai_nn:embedding_size")).value == 12
+    assert app.number_input(key=now(app, "set:fastai_nn:learning_rate")).value == 0.004
     button(app, "As in the article").click().run()
-    assert app.text_input(key="set:fastai_nn:layers").value == "100, 50"
-    assert app.toggle(key="set:fastai_nn:embedding_size:auto").value is True
+    assert app.text_input(key=now(app, "set:fastai_nn:layers")).value == "100, 50"
+    assert app.toggle(key=now(app, "set:fastai_nn:embedding_size:auto")).value is True
     assert "layers" not in app.query_params
 
 
@@ -276,17 +277,17 @@ def test_a_bad_link_is_explained_and_the_article_used(query: dict[str, str], sen
 
 def test_slider_and_exact_number_of_the_learning_rate_agree() -> None:
     app = open_page("pages/train.py")
-    app.number_input(key="set:scratch:learning_rate").set_value(31.0).run()
-    assert app.select_slider(key="set:scratch:learning_rate:slider").value == 30.0
-    app.select_slider(key="set:scratch:learning_rate:slider").set_value(5.0).run()
-    assert app.number_input(key="set:scratch:learning_rate").value == 5.0
+    app.number_input(key=now(app, "set:scratch:learning_rate")).set_value(31.0).run()
+    assert app.select_slider(key=now(app, "set:scratch:learning_rate:slider")).value == 30.0
+    app.select_slider(key=now(app, "set:scratch:learning_rate:slider")).set_value(5.0).run()
+    assert app.number_input(key=now(app, "set:scratch:learning_rate")).value == 5.0
 
 
 def test_a_field_that_cannot_be_read_says_so_and_nothing_can_be_trained() -> None:
     app = open_page("pages/train.py", approach="fastai_nn")
-    app.text_input(key="set:fastai_nn:layers").set_value("100, lots").run()
+    app.text_input(key=now(app, "set:fastai_nn:layers")).set_value("100, lots").run()
     assert "whole numbers such as 100, 50" in texts(app)
-    assert app.text_input(key="set:fastai_nn:layers").value == "100, lots"
+    assert app.text_input(key=now(app, "set:fastai_nn:layers")).value == "100, lots"
     assert button(app, "Train").disabled
 
 
@@ -305,15 +306,15 @@ def test_a_number_out_of_range_stays_in_its_field_and_nothing_can_be_trained(
     approach: str, key: str, wrong: float, right: float, says: str
 ) -> None:
     app = open_page("pages/train.py", approach=approach)
-    app.number_input(key=key).set_value(wrong).run()
+    app.number_input(key=now(app, key)).set_value(wrong).run()
     assert says in texts(app).replace("\\", "")
-    assert app.number_input(key=key).value == wrong
+    assert app.number_input(key=now(app, key)).value == wrong
     assert button(app, "Train").disabled
     app.run()
-    assert app.number_input(key=key).value == wrong
-    app.number_input(key=key).set_value(right).run()
-    assert app.number_input(key=key).value == right
-    assert type(app.number_input(key=key).value) is type(right)
+    assert app.number_input(key=now(app, key)).value == wrong
+    app.number_input(key=now(app, key)).set_value(right).run()
+    assert app.number_input(key=now(app, key)).value == right
+    assert type(app.number_input(key=now(app, key)).value) is type(right)
     assert not app.error
     assert not button(app, "Train").disabled
 
@@ -321,24 +322,24 @@ def test_a_number_out_of_range_stays_in_its_field_and_nothing_can_be_trained(
 def test_an_emptied_number_field_goes_back_to_what_it_was() -> None:
     app = open_page("pages/train.py", epochs="9", approach="scratch")
     for value in (None, 501, None):
-        app.number_input(key="set:scratch:epochs").set_value(value).run()
-    assert app.number_input(key="set:scratch:epochs").value == 9
+        app.number_input(key=now(app, "set:scratch:epochs")).set_value(value).run()
+    assert app.number_input(key=now(app, "set:scratch:epochs")).value == 9
     assert not app.error
 
 
 def test_what_is_wrong_goes_with_another_approach_the_article_and_the_slider() -> None:
     app = open_page("pages/train.py", approach="scratch")
     rate = "set:scratch:learning_rate"
-    app.number_input(key=rate).set_value(-1.0).run()
+    app.number_input(key=now(app, rate)).set_value(-1.0).run()
     app.select_slider(key=f"{rate}:slider").set_value(3.0).run()
-    assert (app.number_input(key=rate).value, len(app.error)) == (3.0, 0)
-    app.number_input(key=rate).set_value(-1.0).run()
+    assert (app.number_input(key=now(app, rate)).value, len(app.error)) == (3.0, 0)
+    app.number_input(key=now(app, rate)).set_value(-1.0).run()
     button(app, "As in the article").click().run()
-    assert (app.number_input(key=rate).value, len(app.error)) == (1.5, 0)
-    app.number_input(key=rate).set_value(-1.0).run()
-    app.radio(key="approach").set_value("pytorch").run()
-    app.radio(key="approach").set_value("scratch").run()
-    assert (app.number_input(key=rate).value, len(app.error)) == (1.5, 0)
+    assert (app.number_input(key=now(app, rate)).value, len(app.error)) == (1.5, 0)
+    app.number_input(key=now(app, rate)).set_value(-1.0).run()
+    app.radio(key=now(app, "approach")).set_value("pytorch").run()
+    app.radio(key=now(app, "approach")).set_value("scratch").run()
+    assert (app.number_input(key=now(app, rate)).value, len(app.error)) == (1.5, 0)
 
 
 @pytest.mark.parametrize(
@@ -367,19 +368,19 @@ def test_a_lookup_that_would_not_fit_is_refused_before_the_start(monkeypatch: py
 
 def test_settings_of_two_people_do_not_meet() -> None:
     one, other = open_page("pages/train.py"), open_page("pages/train.py")
-    one.number_input(key="set:scratch:epochs").set_value(9).run()
+    one.number_input(key=now(one, "set:scratch:epochs")).set_value(9).run()
     other.run()
-    assert one.number_input(key="set:scratch:epochs").value == 9
-    assert other.number_input(key="set:scratch:epochs").value == 50
+    assert one.number_input(key=now(one, "set:scratch:epochs")).value == 9
+    assert other.number_input(key=now(other, "set:scratch:epochs")).value == 50
 
 
 def test_settings_survive_a_visit_to_another_page() -> None:
     app = open_page("app.py")
     app.switch_page("pages/train.py").run()
-    app.number_input(key="set:scratch:epochs").set_value(9).run()
+    app.number_input(key=now(app, "set:scratch:epochs")).set_value(9).run()
     app.switch_page("app.py").run()
     app.switch_page("pages/train.py").run()
-    assert app.number_input(key="set:scratch:epochs").value == 9
+    assert app.number_input(key=now(app, "set:scratch:epochs")).value == 9
 
 
 def test_a_running_run_shows_its_epoch_and_can_be_stopped(jobs: FakeJobs) -> None:
@@ -424,10 +425,10 @@ def test_from_a_run_that_learned_something_one_goes_on(jobs: FakeJobs, status: s
 def test_settings_of_somebody_elses_run_can_be_taken_over(jobs: FakeJobs) -> None:
     run = finished(jobs, approach="fastai_dot", epochs=2, embedding_size=7)
     app = open_page("pages/train.py", run=run.id)
-    assert app.radio(key="approach").value == "scratch"
+    assert app.radio(key=now(app, "approach")).value == "scratch"
     button(app, "Use these settings").click().run()
-    assert app.radio(key="approach").value == "fastai_dot"
-    assert app.number_input(key="set:fastai_dot:embedding_size").value == 7
+    assert app.radio(key=now(app, "approach")).value == "fastai_dot"
+    assert app.number_input(key=now(app, "set:fastai_dot:embedding_size")).value == 7
     assert param(app, "run") == run.id
 
 
@@ -437,10 +438,10 @@ def test_a_diverged_run_offers_a_learning_rate_and_applies_it(jobs: FakeJobs) ->
     run = finished(jobs, "diverged", message, rmse=None, epochs=1, learning_rate=5000.0)
     app = open_page("pages/train.py", run=run.id)
     assert "a learning rate of 5000 is too high here" in texts(app)
-    app.number_input(key="set:scratch:epochs").set_value(0).run()
+    app.number_input(key=now(app, "set:scratch:epochs")).set_value(0).run()
     button(app, f"Try a rate of {number(lower)}").click().run()
-    assert app.number_input(key="set:scratch:learning_rate").value == lower
-    assert app.number_input(key="set:scratch:epochs").value == 1
+    assert app.number_input(key=now(app, "set:scratch:learning_rate")).value == lower
+    assert app.number_input(key=now(app, "set:scratch:epochs")).value == 1
     assert jobs.store.list()[0].request.config.learning_rate == lower
     assert not app.error
     assert not app.table
@@ -470,7 +471,7 @@ def test_the_articles_pytorch_run_comes_with_a_better_learning_rate(jobs: FakeJo
     app = open_page("pages/train.py", run=run.id)
     assert WHY["pytorch", "random"] in [each.value for each in app.caption]
     button(app, "Try a rate of 0.05").click().run()
-    assert app.number_input(key="set:pytorch:learning_rate").value == 0.05
+    assert app.number_input(key=now(app, "set:pytorch:learning_rate")).value == 0.05
     rerun = jobs.store.list()[0]
     assert rerun.request.config == run.request.config.with_settings(learning_rate=0.05)
     assert rerun.visitor == app.session_state["visitor"] != run.visitor

@@ -16,14 +16,14 @@ from torch.optim import SGD
 from cfcore import approaches
 from cfcore.approaches import describe, make_config
 from cfcore.approaches import rate_finder as engine
-from cfcore.approaches.torch_parts import seeded
+from cfcore.approaches.torch_parts import seeded, threads
 from cfcore.aside import Task
 from cfcore.charts.rate_finder import rate_alt, rate_spec
 from cfcore.config import RunConfig, RunRequest, SplitConfig
 from cfcore.ratings import Ratings, Split, make_split
 from cfcore.ui import rate_finder as panel
 from tests.conftest import make_ratings
-from tests.pages_support import FakeJobs, button, open_page, param, texts
+from tests.pages_support import FakeJobs, button, now, open_page, param, texts
 
 LEARNERS = ("fastai_custom", "fastai_nn", "fastai_dot")
 
@@ -80,7 +80,7 @@ def test_a_full_batch_is_swept_over_the_setting_and_read_as_it_is(small_split: S
 def test_a_learner_is_swept_as_fastai_does_with_its_suggestions(small_split: Split, tmp_path: Path, key: str) -> None:
     config = make_config(key, batch_size=32, weight_decay=0.2)
     found = find(small_split, config)
-    with seeded(config.seed):
+    with seeded(config.seed), threads(1):
         learn, _ = approaches.load(key).make_learner(small_split, config)  # pyright: ignore
         learn.path, learn.wd = tmp_path, 0.2
         with learn.no_bar():
@@ -245,7 +245,7 @@ def test_find_a_rate_and_use_it(jobs: FakeJobs) -> None:
     assert "well before its lowest point" in texts(app)
     assert app.get("vega_lite_chart") or app.get("arrow_vega_lite_chart")
     use.click().run()
-    assert app.number_input(key="set:scratch:learning_rate").value == rate
+    assert app.number_input(key=now(app, "set:scratch:learning_rate")).value == rate
     assert float(param(app, "learning_rate")) == rate
     assert button(app, f"{use.label.removeprefix('Use ')} is in use").disabled
     button(app, "Close").click().run()
@@ -254,10 +254,10 @@ def test_find_a_rate_and_use_it(jobs: FakeJobs) -> None:
 
 def test_other_settings_ask_for_another_sweep_but_not_the_rate_or_the_epochs(jobs: FakeJobs) -> None:
     app = open_finder()
-    app.number_input(key="set:scratch:epochs").set_value(7).run()
-    app.number_input(key="set:scratch:learning_rate").set_value(0.7).run()
+    app.number_input(key=now(app, "set:scratch:epochs")).set_value(7).run()
+    app.number_input(key=now(app, "set:scratch:learning_rate")).set_value(0.7).run()
     assert "The settings have changed since" not in texts(app)
-    app.number_input(key="set:scratch:embedding_size").set_value(4).run()
+    app.number_input(key=now(app, "set:scratch:embedding_size")).set_value(4).run()
     assert "The settings have changed since" in texts(app)
     button(app, "Find again").click().run()
     assert any(each.label.startswith("Use ") for each in app.button)

@@ -7,6 +7,8 @@ Number fields have no bounds of their own: with them, Streamlit shows what was t
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -15,6 +17,7 @@ from cfcore.approaches import Setting, describe, make_config
 from cfcore.config import FOLDS, RunConfig, SplitConfig
 from cfcore.ratings import Ratings
 from cfcore.ui import draft, link
+from cfcore.ui.components import shows
 from cfcore.ui.rate_finder import finder
 from cfcore.ui.words import number, sentence
 
@@ -29,15 +32,12 @@ _MANTISSAS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
 
 def approach_picker() -> str:
     """Let the person choose one of the five approaches; gives its key."""
-    key = "approach"
-    st.session_state[key] = draft.approach()
     st.radio(
         "Approach",
         draft.CHOICES,
         format_func=lambda choice: describe(choice).title,
         captions=[describe(choice).summary for choice in draft.CHOICES],
-        key=key,
-        on_change=lambda: draft.choose_approach(st.session_state[key]),
+        **shows("approach", draft.approach(), draft.choose_approach),
     )
     return draft.approach()
 
@@ -70,15 +70,12 @@ def split_form(approach: str, ratings: Ratings) -> SplitConfig | None:
     """How the ratings are divided, by the kinds that the data set allows; ``None`` where a field cannot be used."""
     config = draft.split_config(approach, ratings)
     kinds = ratings.split_kinds()
-    key = draft.split_key(approach, "kind")
-    _fill(key, config.kind)
     st.selectbox(
         "Validation split",
         kinds,
         format_func=lambda kind: SPLIT_TITLES[kind],
-        key=key,
         help="Which ratings are held out. The model never trains on them; the valid error is measured there.",
-        on_change=lambda: draft.change_split(approach, "kind", st.session_state[key]),
+        **shows(draft.split_key(approach, "kind"), config.kind, partial(draft.change_split, approach, "kind")),
     )
     if config.kind in FOLDS:
         return config
@@ -125,16 +122,13 @@ def _learning_rate(approach: str, setting: Setting, value: float) -> bool:
     """A slider with a logarithmic scale, and the exact number; says whether what they hold can be used."""
     steps = log_steps(setting.minimum, setting.maximum)
     exact = draft.field_key(approach, setting.name)
-    slider = f"{exact}:slider"
-    _fill(slider, nearest_step(value, steps))
     left, right = st.columns([1.5, 1], gap="small", vertical_alignment="bottom")
     left.select_slider(
         setting.label,
         steps,
         format_func=number,
-        key=slider,
         help=f"{setting.help} The scale is logarithmic.",
-        on_change=lambda: draft.change(approach, setting.name, st.session_state[slider]),
+        **shows(f"{exact}:slider", nearest_step(value, steps), partial(draft.change, approach, setting.name)),
     )
     with right:
         _number_input(
@@ -143,7 +137,7 @@ def _learning_rate(approach: str, setting: Setting, value: float) -> bool:
             float(value),
             step=10.0 ** math.floor(math.log10(value) - 0.31),  # up to 2 a tenth, from there 1; so never down to 0
             label_visibility="collapsed",
-            on_change=lambda: _take(approach, setting, exact),
+            take=partial(_take, approach, setting),
         )
     return _explain(exact)
 
@@ -156,16 +150,13 @@ def _field(approach: str, setting: Setting, value: Any) -> bool:
         if value is None:
             return True
 
-    def take() -> None:
-        _take(approach, setting, key)
-
+    take = partial(_take, approach, setting)
     if setting.kind == "choice":
-        _fill(key, value)
-        st.selectbox(setting.label, setting.choices, key=key, help=setting.help, on_change=take)
+        st.selectbox(setting.label, setting.choices, help=setting.help, **shows(key, value, take))
     elif setting.kind in ("layers", "range"):
         wrong = draft.wrong().get(key)
-        _fill(key, wrong[0] if wrong else number(value))
-        st.text_input(setting.label, key=key, help=setting.help, on_change=take)
+        text = wrong[0] if wrong else number(value)
+        st.text_input(setting.label, help=setting.help, **shows(key, text, take))
     else:
         whole = setting.kind == "int"
         _number_input(
@@ -175,39 +166,42 @@ def _field(approach: str, setting: Setting, value: Any) -> bool:
             step=1 if whole else 0.01,
             help=setting.help,
             label_visibility="collapsed" if setting.optional else "visible",
-            on_change=take,
+            take=take,
         )
     return _explain(key)
 
 
 def _leave_out(approach: str, setting: Setting, left_out: bool) -> None:
     """The switch of a setting that fastai can choose by itself."""
-    key = f"{draft.field_key(approach, setting.name)}:auto"
-    _fill(key, left_out)
+
+    def take(by_rule: bool) -> None:
+        draft.change(approach, setting.name, None if by_rule else _usual(setting))
+
     st.caption(setting.label)
     st.toggle(
         "By fastai's rule",
-        key=key,
         help=f"{setting.help} Left out: {setting.when_left_out}.",
-        on_change=lambda: draft.change(approach, setting.name, None if st.session_state[key] else _usual(setting)),
+        **shows(f"{draft.field_key(approach, setting.name)}:auto", left_out, take),
     )
 
 
 def _split_field(approach: str, name: str, label: str, value: float | None, step: float, help_text: str) -> bool:
     """One number of the split; says whether it can be used."""
     key = draft.split_key(approach, name)
-    _number_input(label, key, value, step=step, help=help_text, on_change=lambda: _take_split(approach, name, key))
+    _number_input(label, key, value, step=step, help=help_text, take=partial(_take_split, approach, name))
     return _explain(key)
 
 
-def _number_input(label: str, key: str, value: float | None, *, step: float, **options: Any) -> None:
+def _number_input(
+    label: str, key: str, value: float | None, *, step: float, take: Callable[[Any], None], **options: Any
+) -> None:
     """A number field that lets any number arrive, and shows the wrong one for as long as it is wrong.
 
     ``value=None`` makes an emptied or unreadable field arrive as ``None``, not as zero.
     """
     wrong = draft.wrong().get(key)
-    _fill(key, wrong[0] if wrong else value)
-    st.number_input(label, value=None, step=step, format="%d" if isinstance(step, int) else "%g", key=key, **options)
+    options |= shows(key, wrong[0] if wrong else value, take)
+    st.number_input(label, value=None, step=step, format="%d" if isinstance(step, int) else "%g", **options)
 
 
 def _explain(key: str) -> bool:
@@ -218,9 +212,9 @@ def _explain(key: str) -> bool:
     return wrong is None
 
 
-def _take(approach: str, setting: Setting, key: str) -> None:
+def _take(approach: str, setting: Setting, value: Any) -> None:
     """Draft what a field holds, or remember why not; an emptied number field goes back to what it was before."""
-    value = st.session_state[key]
+    key = draft.field_key(approach, setting.name)
     if value is None:
         draft.wrong().pop(key, None)
         return
@@ -234,9 +228,9 @@ def _take(approach: str, setting: Setting, key: str) -> None:
         draft.change(approach, setting.name, read)
 
 
-def _take_split(approach: str, name: str, key: str) -> None:
+def _take_split(approach: str, name: str, value: float | None) -> None:
     """The same for a number of the split."""
-    value = st.session_state[key]
+    key = draft.split_key(approach, name)
     if value is None:
         draft.wrong().pop(key, None)
         return
@@ -250,10 +244,6 @@ def _take_split(approach: str, name: str, key: str) -> None:
 
 def _usual(setting: Setting) -> Any:
     return int(min(max(50, setting.minimum), setting.maximum))
-
-
-def _fill(key: str, value: Any) -> None:
-    st.session_state[key] = value
 
 
 def _pairs(settings: list[Setting]) -> list[list[Setting]]:

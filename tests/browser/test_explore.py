@@ -268,7 +268,9 @@ def test_the_films_fly_and_the_slider_says_where_they_are(run: str, page: Page) 
         "canvas => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(value => value)"
     )
     assert drawn
-    page.get_by_role("radio", name="100", exact=True).click()  # other films: the component is drawn anew, and plays once
+    page.get_by_role(
+        "radio", name="100", exact=True
+    ).click()  # other films: the component is drawn anew, and plays once
     expect(page.get_by_role("img", name=re.compile("Animation of 100 films"))).to_be_visible()
     page.get_by_role("button", name="Play").click()
     expect(slider).to_have_attribute("aria-valuetext", re.compile(r"Epoch 5 of 5"))
