@@ -273,6 +273,7 @@ def _worker_environment(settings: ClusterSettings) -> dict[str, str]:
     threads = str(max(1, CPU_COUNT // settings.n_workers))
     paths = [package_root, os.environ.get("PYTHONPATH", "")]
     defaults = {
+        "OMP_WAIT_POLICY": "PASSIVE",  # see approaches.load, which comes too late where a lesson imports torch first
         "OMP_NUM_THREADS": threads,  # torch's own; without it, a nanny would set 1
         "MKL_NUM_THREADS": threads,
         "CFCORE_MEMORY_LIMIT_MB": str(int(min(2000, 0.6 * settings.memory_limit / 1e6))),

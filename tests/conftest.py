@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ from cfcore.ratings import About, Items, Ratings, Split, Users, make_split
 if TYPE_CHECKING:
     from cfcore.training import Trained
     from tests.pages_support import FakeJobs
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before any test imports torch; see approaches.load
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
