@@ -12,6 +12,7 @@ import streamlit as st
 
 from cfcore.ratings import Ratings
 from cfcore.ui import state
+from cfcore.ui.components import shows
 from cfcore.ui.learn.state import hidden, hide
 from cfcore.ui.words import plain
 
@@ -91,16 +92,13 @@ def _open(name: str) -> None:
 
 
 def _chooser(name: str) -> None:
-    key = "learn:lesson"
-    st.session_state[key] = name
     st.segmented_control(
         "Lesson",
         list(LESSONS),
         required=True,
         format_func=lambda each: f"{list(LESSONS).index(each) + 1}. {LESSONS[each].title}",
-        key=key,
         label_visibility="collapsed",
-        on_change=lambda: _open(st.session_state[key]),
+        **shows("learn:lesson", name, _open),
     )
 
 
@@ -127,10 +125,16 @@ def _for_teachers(name: str, module: ModuleType) -> None:
     with st.popover("For teachers", icon=":material/school:"):
         st.markdown("Hide controls of this lesson, and hand out the link.")
         choices = {**module.HIDEABLE, **ON_EVERY_PAGE}
+        now = st.session_state.get("learn-hide", [])
         chosen = st.multiselect(
-            "Hide", list(choices), format_func=choices.__getitem__, key=f"learn:hide:{name}", placeholder="Nothing"
+            "Hide",
+            list(choices),
+            default=[each for each in now if each in choices],
+            format_func=choices.__getitem__,
+            key=f"learn:hide:{name}",
+            placeholder="Nothing",
         )
-        params = _params(name, chosen) | state.address()
+        params = _params(name, chosen + [each for each in now if each not in choices]) | state.address()
         st.code(f"{_base()}?{urlencode(params, safe=',')}", language=None, wrap_lines=True)
         st.link_button("Open it", f"?{urlencode(params, safe=',')}", icon=":material/open_in_new:")
 
