@@ -18,6 +18,7 @@ from cfcore.approaches.registry import (
     FIELDS,
     ApproachInfo,
     Setting,
+    acting,
     describe,
     make_config,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "FIELDS",
     "ApproachInfo",
     "Setting",
+    "acting",
     "baseline_predictions",
     "describe",
     "factors_of",
@@ -83,7 +85,9 @@ def train(
     """
     info = describe(config.approach)
     info.check(config)
-    lower_rate = info.lower_rate(config.learning_rate) if config.learning_rate is not None else None
+    lower_rate = None
+    if config.learning_rate is not None:
+        lower_rate = info.lower_rate(config.learning_rate, scale=split.ratings.scale, n_train=len(split.train))
     recorder = Recorder(split, config, on_epoch, on_batch, lower_rate)
     approach = load(config.approach)  # before the clock starts: importing fastai takes seconds, once
     watch = Stopwatch()

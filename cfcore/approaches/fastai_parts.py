@@ -91,6 +91,11 @@ def embedding_rows(loaders: DataLoaders, column: str, n: int) -> np.ndarray:
     return rows
 
 
+def cores(config: RunConfig) -> int:
+    """How many threads pay for batches of this size."""
+    return 1 if config.batch_size < LARGE_BATCH else torch.get_num_threads()
+
+
 def fit(
     learner: Learner,
     config: RunConfig,
@@ -102,8 +107,7 @@ def fit(
     """``fit_one_cycle``, reporting after each epoch; ``as_model`` gives the weights in the order of our indices."""
     on_start(as_model())
     report = Report(as_model, on_epoch, on_batch)
-    cores = 1 if config.batch_size < LARGE_BATCH else torch.get_num_threads()
-    with learner.no_bar(), learner.no_logging(), threads(cores):
+    with learner.no_bar(), learner.no_logging(), threads(cores(config)):
         learner.fit_one_cycle(config.epochs, config.learning_rate, wd=config.weight_decay, cbs=report)
 
 

@@ -14,6 +14,7 @@ from cfcore.approaches.settings import FIELDS, Setting
 from cfcore.config import RunConfig, SplitConfig
 
 ARTICLE_SCALE = (1.0, 5.0)  # MovieLens 100k: the presets' y_range are meant for these stars
+PLENTY = 1000  # training ratings: of fewer, each weighs so much in the mean that plain gradient descent diverges sooner
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +36,20 @@ class ApproachInfo:
     parts: tuple[str, ...] = ()
     good_rate: float | None = None
 
-    def lower_rate(self, diverged: float) -> float:
-        """A learning rate to try after ``diverged`` was too high: one known to be good, else a tenth."""
-        good = self.good_rate or self.preset.learning_rate
+    def good_rate_holds(self, scale: tuple[float, float] | None = None, n_train: int | None = None) -> bool:
+        """Whether the rate known to be good may be expected to be so on ratings of this scale and number.
+
+        Adam's steps are as long as the rate says. Those of plain gradient descent grow with the gradient, so that its
+        rate holds about where it was measured: on many ratings of one to five stars. ``None`` is taken for such.
+        """
+        five = scale is None or (scale[1] - scale[0] <= 5 and scale[1] <= 6)
+        return self.key != "scratch" or (five and (n_train is None or n_train >= PLENTY))
+
+    def lower_rate(
+        self, diverged: float, *, scale: tuple[float, float] | None = None, n_train: int | None = None
+    ) -> float:
+        """A learning rate to try after ``diverged`` was too high: one known to be good on such ratings, else a tenth."""
+        good = (self.good_rate or self.preset.learning_rate) if self.good_rate_holds(scale, n_train) else None
         return good if good is not None and good < diverged else float(f"{diverged / 10:.2g}")
 
     @property
@@ -264,6 +276,12 @@ def describe(key: str) -> ApproachInfo:
     if key not in APPROACHES:
         raise ValueError(f"unknown approach {key!r}; choose from {', '.join(APPROACHES)}")
     return APPROACHES[key]
+
+
+def acting(config: RunConfig) -> dict[str, Setting]:
+    """The settings that a run of ``config`` obeys, by name: without a sigmoid there is no rating range."""
+    settings = describe(config.approach).settings
+    return {name: each for name, each in settings.items() if not (name == "y_range" and config.sigmoid == "no")}
 
 
 def make_config(key: str, *, scale: tuple[float, float] = ARTICLE_SCALE, **settings: Any) -> RunConfig:

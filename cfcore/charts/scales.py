@@ -63,6 +63,17 @@ def short(value: float) -> str:
     return f"{value:.3f}" if abs(value) < 1000 else f"{value:.3g}"
 
 
+def against(value: float | None, baseline: float | None, name: str) -> str:
+    """How an error compares with a baseline's: ``12% better than user + movie bias``."""
+    if value is None or not baseline or not math.isfinite(value):
+        return f"cannot be compared with {name}"
+    change = (baseline - value) / baseline
+    if abs(change) < 0.0005:
+        return f"the same as {name}"
+    digits = 1 if abs(change) < 0.1 else 0
+    return f"{abs(change):.{digits}%} {'better' if change > 0 else 'worse'} than {name}"
+
+
 def spread(positions: Sequence[float], gap: float) -> list[float]:
     """Move ``positions`` as little as it takes for all to lie in [0, 1] and ``gap`` apart, keeping their order.
 

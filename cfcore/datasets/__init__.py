@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cfcore.datasets.catalogue import SOURCES, Source, known, load, on_disk
+from cfcore.datasets.catalogue import SOURCES, Source, known, load, on_disk, source_of
 from cfcore.datasets.columns import Columns, guess_columns
 from cfcore.datasets.download import Download, fetch
 from cfcore.datasets.errors import DataError
@@ -32,4 +32,5 @@ __all__ = [
     "on_disk",
     "read_header",
     "save_upload",
+    "source_of",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
@@ -39,6 +40,11 @@ class Source:
     size_mb: float = 0.0
     n_ratings: int
     simulated: bool = False
+
+    @property
+    def layout(self) -> str:
+        """The name of the file with its ratings."""
+        return {"ml-100k": "u.data", "ml-1m": "ratings.dat"}.get(self.name, "ratings.csv")
 
     def about(self, name: str | None = None) -> About:
         return About(
@@ -136,6 +142,33 @@ def on_disk(name: str) -> bool:
     return stored_upload(name) is not None
 
 
+def source_of(name_or_path: str) -> Source | None:
+    """The entry of the catalogue that :func:`load` reads here, also by its path.
+
+    A path's name proves nothing: the folder or zip must have the files of that source, and as many ratings.
+    """
+    if name_or_path in SOURCES:
+        return SOURCES[name_or_path]
+    path = Path(name_or_path).expanduser()
+    source = _named_as(path)
+    try:
+        changed = path.stat().st_mtime_ns
+        return source if source is not None and _n_lines(path, source.layout, changed) == source.n_ratings else None
+    except (DataError, OSError, ValueError):  # it has gone, or is none of ours
+        return None
+
+
+@lru_cache(maxsize=32)
+def _n_lines(path: Path, layout: str, changed: int) -> int:
+    """The ratings in the file ``layout`` of a folder or zip, which was last ``changed`` then."""
+    with open_files(path, path.name) as files:
+        if missing_of(files) is not None:
+            return 0
+        with files.open(layout) as stream:
+            lines = sum(block.count(b"\n") for block in iter(lambda: stream.read(1 << 20), b""))
+    return lines - layout.endswith(".csv")  # whose first line is the header
+
+
 def load(name_or_path: str | Path, *, columns: Columns | None = None) -> Ratings:
     """Read a data set by name, or from a folder, zip or table of ratings by path. Never downloads.
 
@@ -163,8 +196,8 @@ def load(name_or_path: str | Path, *, columns: Columns | None = None) -> Ratings
             "or give the path of a folder, a zip or a CSV file"
         )
     label = path.name or name
-    known = SOURCES.get(path.stem if path.suffix == ".zip" else path.name)
-    about = About(name=name, title=label) if known is None or known.simulated else known.about(name)
+    known = _named_as(path)
+    about = About(name=name, title=label) if known is None else known.about(name)
     return read(path, about, label, columns)
 
 
@@ -179,6 +212,12 @@ def place_of(name: str) -> Path | None:
         except (DataError, OSError):  # half there is not there
             continue
     return None
+
+
+def _named_as(path: Path) -> Source | None:
+    """The source of MovieLens that a folder or zip is named after."""
+    source = SOURCES.get(path.stem if path.suffix == ".zip" else path.name)
+    return None if source is None or source.simulated else source
 
 
 def _not_here(name: str) -> str:

@@ -16,6 +16,8 @@ from cfcore.config import RunConfig, SplitConfig
 from cfcore.runs import Run
 from cfcore.sweep import THAT_LEARN
 
+FEW = 100  # held-out ratings below which an error is mostly chance
+MARGIN = 0.99  # of the MSE of user + movie bias: half a percent of an error, which is what a seed makes
 EDGE = 0.05  # of the rating range, from either end: there the sigmoid's slope is under a fifth of its greatest
 
 TITLES: Mapping[str, str] = {
@@ -27,6 +29,7 @@ TITLES: Mapping[str, str] = {
     "too_little_data": "Too little data for so many factors",
     "overfitting": "Overfitting",
     "no_better": "No better than user + movie bias",
+    "too_few": "Too few held-out ratings",
     "healthy": "Nothing is wrong",
 }
 
@@ -76,6 +79,7 @@ class Facts:
     bias: float | None
     rmse: float | None
     n_train: int | None
+    n_valid: int | None = None
     spread: float | None = None
     at_edge: float | None = None
     n_factors: int | None = None
@@ -86,6 +90,16 @@ class Facts:
         """A learning rate that is known to learn, with this approach."""
         key = self.config.approach
         return THAT_LEARN.get(key, {}).get("learning_rate", describe(key).preset.learning_rate)
+
+    @property
+    def measured(self) -> bool:
+        """Whether that rate was measured on ratings like these."""
+        return describe(self.config.approach).good_rate_holds(self.scale, self.n_train)
+
+    @property
+    def few(self) -> bool:
+        """Whether so few ratings were held out that their losses say little."""
+        return self.n_valid is not None and self.n_valid < FEW
 
     @property
     def best(self) -> int:
@@ -100,7 +114,25 @@ class Facts:
     @property
     def hopeless(self) -> bool:
         """Whether it fits, and yet its lowest valid loss is not even 1% below that of user + movie bias."""
-        return self.fits and self.bias is not None and bool(self.valid.min() > 0.99 * self.bias)
+        return self.fits and self.bias is not None and bool(self.valid.min() > MARGIN * self.bias)
+
+    @property
+    def beats_bias(self) -> bool:
+        """Whether its last valid loss is at least 1% below that of user + movie bias."""
+        return self.bias is not None and bool(self.valid[-1] <= MARGIN * self.bias)
+
+    @property
+    def unlearned(self) -> bool:
+        """Whether it knows less than the global mean of its training ratings and of others."""
+        return self.mean is not None and bool(self.valid[-1] > self.mean) and not self.fits
+
+    @property
+    def still_falls(self) -> bool:
+        """Whether both losses fell by 2% or more over the last tenth of the epochs, at a rate that was not annealed."""
+        last = max(1, len(self.train) // 10)
+        if self.annealed or len(self.train) < 5:
+            return False
+        return all(losses[-1] <= 0.98 * losses[-1 - last] for losses in (self.train, self.valid))
 
     @property
     def odd_rate(self) -> bool:
@@ -132,6 +164,7 @@ def facts_of(run: Run, arrays: Mapping[str, np.ndarray], scale: tuple[float, flo
         bias=run.baseline_bias_mse,
         rmse=run.metrics.valid_rmse if run.metrics else None,
         n_train=run.n_train,
+        n_valid=run.n_valid,
         spread=None if predictions is None else float(predictions.std(dtype=np.float64)),
         at_edge=None if predictions is None else _at_edge(predictions, config),
         n_factors=_n_factors(arrays),
@@ -166,3 +199,7 @@ def loss(value: float) -> str:
 
 def epochs(n: int) -> str:
     return "1 epoch" if n == 1 else f"{n} epochs"
+
+
+def factors(n: int) -> str:
+    return "1 factor" if n == 1 else f"{n} factors"

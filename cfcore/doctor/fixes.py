@@ -6,8 +6,10 @@ from typing import Any
 
 from cfcore.approaches import describe, make_config
 from cfcore.config import SplitConfig
-from cfcore.doctor.facts import Facts, Fix, epochs, number
+from cfcore.doctor.facts import Facts, Fix, epochs, factors, number
 from cfcore.sweep import THAT_LEARN
+
+BY_RULE = 40  # factors, about as many as fastai's own rule gives to some hundred users or movies
 
 
 def widen(facts: Facts) -> Fix | None:
@@ -26,36 +28,47 @@ def widen(facts: Facts) -> Fix | None:
 
 
 def usual(facts: Facts) -> Fix | None:
-    """The settings that are known to learn, with this run's range and seed."""
+    """The settings that are known to learn, with this run's range and seed.
+
+    Only to a run that had another rate or batch size: no other fix leads away from these, so it is offered once.
+    """
     preset = describe(facts.config.approach).preset
     names = ("learning_rate", "epochs", "batch_size", "embedding_size", "weight_decay")
     wanted = {name: getattr(preset, name) for name in names if getattr(preset, name) is not None}
     wanted |= {name: value for name, value in THAT_LEARN.get(facts.config.approach, {}).items() if name in names}
     changes = {name: value for name, value in wanted.items() if getattr(facts.config, name) != value}
-    return Fix(label="Try settings that learn", changes=changes) if changes else None
+    if not facts.measured or not {"learning_rate", "batch_size"} & set(changes):
+        return None
+    return Fix(label="Try settings that learn", changes=changes)
 
 
 def lower(facts: Facts) -> Fix | None:
-    """A rate that is known to be good, else a tenth, as far down as the approach goes."""
+    """A rate that is known to be good on such ratings, else a tenth, as far down as the approach goes."""
     info = describe(facts.config.approach)
-    rate = max(info.lower_rate(facts.config.learning_rate), info.settings["learning_rate"].minimum)
+    wanted = info.lower_rate(facts.config.learning_rate, scale=facts.scale, n_train=facts.n_train)
+    rate = max(wanted, info.settings["learning_rate"].minimum)
     if rate >= facts.config.learning_rate:
         return None
     return Fix(label=f"Try a rate of {number(rate)}", changes={"learning_rate": rate})
 
 
 def faster(facts: Facts) -> Fix | None:
-    """The usual rate and, with ``scratch``, few enough factors to bear it; on all data, where it saw a tenth of it."""
+    """The usual rate and, with ``scratch``, few enough factors to bear it; on all data, where it saw a tenth of it.
+
+    On ratings on which nobody measured that rate, three times the run's own, and only while it is worse than the mean:
+    a third of the rate at which ``scratch`` diverges has learned more than that (sample on 0 to 100 and -10 to 10).
+    """
     config = facts.config
-    if config.learning_rate >= facts.usual_rate:
+    if config.learning_rate >= facts.usual_rate or not (facts.measured or facts.unlearned):
         return None
-    changes: dict[str, Any] = {"learning_rate": facts.usual_rate}
-    label = f"a rate of {number(facts.usual_rate)}"
+    rate = facts.usual_rate if facts.measured else float(f"{3 * config.learning_rate:.2g}")
+    changes: dict[str, Any] = {"learning_rate": rate}
+    label = f"a rate of {number(rate)}"
     size = THAT_LEARN.get(config.approach, {}).get("embedding_size")
-    if size is not None and size < config.embedding_size:
-        changes["embedding_size"], label = size, f"{size} factors at {label}"
-    split = SplitConfig.of("random") if facts.split.kind == "first10" else None
-    return Fix(label=f"Try {label}{' on all the data' if split else ''}", changes=changes, split=split)
+    if facts.measured and size is not None and size < config.embedding_size:
+        changes["embedding_size"], label = size, f"{factors(size)} at {label}"
+    data = all_data(facts)
+    return Fix(label=f"Try {label}{' on all the data' if data else ''}", changes=changes, split=data and data.split)
 
 
 def shorter(facts: Facts) -> Fix:
@@ -74,14 +87,19 @@ def set_decay(decay: float) -> Fix:
     return Fix(label=f"Try a weight decay of {number(decay)}", changes={"weight_decay": decay})
 
 
+def all_data(facts: Facts) -> Fix | None:
+    """More ratings, where it saw only a tenth of them."""
+    return Fix(label="Train on all the data", split=SplitConfig.of("random")) if facts.split.kind == "first10" else None
+
+
 def restrain(facts: Facts) -> Fix | None:
     """More data where there is more, else the article's weight decay where it was less, else fewer factors."""
     config, preset = facts.config, describe(facts.config.approach).preset
     if facts.split.kind == "first10":
-        return Fix(label="Train on all the data", split=SplitConfig.of("random"))
+        return all_data(facts)
     if config.weight_decay is not None and config.weight_decay < preset.weight_decay:
         return set_decay(preset.weight_decay)
-    size = max(1, (config.embedding_size or 0) // 4)
-    if not config.embedding_size or size == config.embedding_size:
+    size = max(1, (config.embedding_size or BY_RULE) // 4)
+    if size == config.embedding_size:
         return None
-    return Fix(label=f"Try {size} factors", changes={"embedding_size": size})
+    return Fix(label=f"Try {factors(size)}", changes={"embedding_size": size})

@@ -9,8 +9,8 @@ import numpy as np
 
 from cfcore.approaches import describe
 from cfcore.doctor import fixes
-from cfcore.doctor.facts import EDGE, Facts, Finding, Fix, epochs, facts_of, loss, number
-from cfcore.doctor.why import WHY
+from cfcore.doctor.facts import EDGE, MARGIN, Facts, Finding, Fix, epochs, facts_of, loss, number
+from cfcore.doctor.why import why
 from cfcore.runs import Run
 
 VECTORS = ("user_factors", "item_factors", "valid_predictions")  # the arrays of a run that are looked at
@@ -33,6 +33,8 @@ def diagnose(
         return (diverged(facts),)
     if not run.history:
         return ()
+    if facts.few:
+        return tuple(each for each in (oscillates(facts), too_few(facts)) if each)
     for verdict in (oscillates, collapsed):  # each explains whatever else the numbers say
         found = verdict(facts)
         if found:
@@ -46,7 +48,8 @@ def diagnose(
 
 def overfitting_of(run: Run) -> Finding | None:
     """The verdict on overfitting alone, which needs nothing but the history."""
-    return overfitting(facts_of(run, {})) if run.history else None
+    facts = facts_of(run, {})
+    return overfitting(facts) if run.history and not facts.few else None
 
 
 def diverged(facts: Facts) -> Finding:
@@ -98,7 +101,7 @@ def collapsed(facts: Facts) -> Finding | None:
         return None
     config, preset = facts.config, describe(facts.config.approach).preset
     spreads = (
-        f"The held-out predictions spread by only {facts.spread:.2f} stars (standard deviation), the ratings by "
+        f"The held-out predictions spread by only {facts.spread:.2f} (standard deviation), the ratings by "
         f"{math.sqrt(facts.mean):.2f}"
     )
     if config.learning_rate >= 5 * facts.usual_rate:
@@ -142,11 +145,13 @@ def too_low(facts: Facts) -> Finding | None:
 
     Either both losses fell by 2% or more over the last tenth of the epochs, at a rate that was not annealed (one-cycle
     ends flat whatever was learned); or the run ended worse than the global mean, without having risen. The article's
-    runs of ``scratch`` and ``pytorch`` fall by 5 to 8%, settings that learn by at most 1.1%.
+    runs of ``scratch`` and ``pytorch`` fall by 5 to 8%, settings that learn by at most 1.1%. Who beats user + movie
+    bias is not told so: a constant rate may be stopped at its lowest valid loss while that still falls steeply, and
+    more epochs would overfit (``pytorch`` on -10 to 10).
     """
     if facts.status != "done" or len(facts.train) < 2 or facts.train[-1] > 1.01 * facts.train.min():
         return None
-    steep, unlearned = _still_falls(facts), _knows_less_than_the_mean(facts)
+    steep, unlearned = facts.still_falls and not facts.beats_bias, facts.unlearned
     if not steep and not unlearned:
         return None
     last = max(1, len(facts.train) // 10)
@@ -167,18 +172,21 @@ def too_low(facts: Facts) -> Finding | None:
         kind=kind,
         sentence=f"{sentence[0].upper()}{sentence[1:]}.",
         fix=fix,
-        why=WHY.get((facts.config.approach, facts.split.kind), "") if facts.article else "",
+        why=why(facts) if facts.article else "",
     )
 
 
 def too_little_data(facts: Facts) -> Finding | None:
     """It knows its training ratings well and even at its best was no better than user + movie bias on others.
 
-    So stopping earlier would not help. There must be fewer than one training rating for each factor, a valid loss a
-    quarter above the train loss, and a rate within twice and half the usual one: many more factors than ratings do no
-    harm to models that weight decay or a short one-cycle restrains, which is why the count alone is no verdict.
+    So stopping earlier would not help. That best must lie before the last epoch, or it might only be too short. There
+    must be fewer than one training rating for each factor, a valid loss a quarter above the train loss, and a rate
+    within twice and half the usual one: many more factors than ratings do no harm to models that weight decay or a
+    short one-cycle restrains, which is why the count alone is no verdict.
     """
     if not facts.hopeless or facts.odd_rate or facts.bias is None or not facts.n_train or not facts.n_factors:
+        return None
+    if facts.best == len(facts.valid):
         return None
     share = facts.n_train / facts.n_factors
     if share >= 1 or facts.valid[-1] <= 1.25 * facts.train[-1]:
@@ -196,40 +204,59 @@ def overfitting(facts: Facts) -> Finding | None:
     """The valid loss ended at least 1% above its lowest, while the train loss went on falling.
 
     1% of a loss is half a percent of an error, some 0.005 stars; on 20,000 held-out ratings, differences below that
-    come and go with the seed. The fix is to stop there: at a constant rate that gives the lowest loss itself. A
-    one-cycle run at an odd rate whose lowest loss loses to user + movie bias gets settings that learn.
+    come and go with the seed. The fix is to stop there: at a constant rate that gives the lowest loss itself. Where
+    even that loses to user + movie bias it would not help: a one-cycle run at an odd rate gets settings that learn,
+    any other more data, more decay or fewer factors.
     """
     if not len(facts.valid) or not facts.fits:
         return None
     best = facts.best - 1
     if not facts.valid[-1] > 1.01 * facts.valid[best] or not facts.train[-1] < facts.train[best]:
         return None
-    one_cycle_too_bad = facts.annealed and facts.hopeless and facts.odd_rate
+    fix = fixes.shorter(facts)
+    if facts.hopeless:
+        fix = (fixes.usual(facts) if facts.annealed and facts.odd_rate else None) or fixes.restrain(facts)
     return Finding(
         kind="overfitting",
         sentence=f"The valid loss was lowest in epoch {facts.best} ({loss(facts.valid[best])}) and rose to "
         f"{loss(facts.valid[-1])}, while the train loss fell from {loss(facts.train[best])} to "
         f"{loss(facts.train[-1])}: from there on the model learned the training ratings by heart.",
-        fix=(fixes.usual(facts) if one_cycle_too_bad else None) or fixes.shorter(facts),
+        fix=fix,
     )
 
 
 def no_better(facts: Facts) -> Finding | None:
     """The finished model is less than half a percent better than user + movie bias, and no other verdict says why.
 
-    A baseline without any factor is what factors must beat: Koren, "Factor in the Neighbors" (2010), section 2.1.
+    A baseline without any factor is what factors must beat: Koren, "Factor in the Neighbors" (2010), section 2.1. Who
+    fits and is worse even than the mean overfits; who was best in the last epoch may only lack epochs.
     """
-    if facts.rmse is None or not facts.bias or facts.rmse <= 0.995 * math.sqrt(facts.bias):
+    if facts.rmse is None or not facts.bias or facts.rmse <= math.sqrt(MARGIN * facts.bias):
         return None
-    better = "hardly" if facts.rmse < math.sqrt(facts.bias) else "no"
-    fix = fixes.usual(facts) or fixes.longer(facts)
+    bias, mean = math.sqrt(facts.bias), math.sqrt(facts.mean or math.inf)
+    worst = facts.rmse > max(mean, bias)
     if facts.status == "stopped":
         fix = Fix(label=f"Train all {epochs(facts.config.epochs)}")
+    elif worst and facts.fits:
+        fix = fixes.restrain(facts)
+    else:
+        more = fixes.longer(facts) if facts.best == len(facts.valid) else None
+        fix = (fixes.usual(facts) if facts.odd_rate else None) or more or fixes.usual(facts)
+        fix = fix or (fixes.restrain(facts) if facts.fits else None)
+    better = "hardly" if facts.rmse < bias else "no"
+    than = f"{better} better than the {bias:.3f} of user + movie bias, which has no factors at all"
+    if worst:
+        than = f"worse than the {mean:.3f} of predicting the mean for everybody; user + movie bias has {bias:.3f}"
+    return Finding(kind="no_better", sentence=f"The held-out error of {facts.rmse:.3f} is {than}.", fix=fix)
+
+
+def too_few(facts: Facts) -> Finding:
+    """So few ratings were held out that no verdict on them would mean much."""
+    held_out = "rating was" if facts.n_valid == 1 else "ratings were"
     return Finding(
-        kind="no_better",
-        sentence=f"The held-out error of {facts.rmse:.3f} stars is {better} better than the "
-        f"{math.sqrt(facts.bias):.3f} of user + movie bias, which has no factors at all.",
-        fix=fix,
+        kind="too_few",
+        sentence=f"Only {facts.n_valid} {held_out} held out: errors measured on so few say little. Use more data.",
+        fix=fixes.all_data(facts),
     )
 
 
@@ -240,20 +267,8 @@ def healthy(facts: Facts) -> Finding:
     if facts.rmse is not None and facts.bias:
         said.append(f"the error is {1 - facts.rmse / math.sqrt(facts.bias):.1%} below that of user + movie bias")
     if facts.spread is not None and facts.mean:
-        said.append(
-            f"predictions spread by {facts.spread:.2f} stars where ratings spread by {math.sqrt(facts.mean):.2f}"
-        )
+        said.append(f"predictions spread by {facts.spread:.2f} where ratings spread by {math.sqrt(facts.mean):.2f}")
     *first, last = said
     sentence = f"{', '.join(first)}, and {last}" if first else last
-    return Finding(kind="healthy", sentence=f"{sentence[0].upper()}{sentence[1:]}.")
-
-
-def _still_falls(facts: Facts) -> bool:
-    last = max(1, len(facts.train) // 10)
-    if facts.annealed or len(facts.train) < 5:
-        return False
-    return all(losses[-1] <= 0.98 * losses[-1 - last] for losses in (facts.train, facts.valid))
-
-
-def _knows_less_than_the_mean(facts: Facts) -> bool:
-    return facts.mean is not None and bool(facts.valid[-1] > facts.mean) and not facts.fits
+    more = " Both losses still fell: more epochs may lower them further." if facts.still_falls else ""
+    return Finding(kind="healthy", sentence=f"{sentence[0].upper()}{sentence[1:]}.{more}")

@@ -25,7 +25,8 @@ _LOG_FROM = 8  # the highest loss in terms of the lowest, from which the axis is
 def loss_picture(history: Sequence[EpochResult], baselines: Mapping[str, float | None], height: int = 185) -> str:
     """Train (solid) and valid (dashed, with points) loss by epoch, and the baselines (dotted), each named at its end.
 
-    Losses that are not finite are left out.
+    Losses that are not finite are left out; without any there is no picture. A loss of 0 has no place on a logarithmic
+    axis: the axis is linear then.
     """
     lines = {
         name: [(each.epoch, loss) for each in history if math.isfinite(loss := getattr(each, f"{name}_loss"))]
@@ -33,9 +34,9 @@ def loss_picture(history: Sequence[EpochResult], baselines: Mapping[str, float |
     }
     rules = {name: value for name, value in baselines.items() if value is not None and math.isfinite(value)}
     values = [value for points in lines.values() for _, value in points] + list(rules.values())
-    if not values or min(values) <= 0:
+    if not values:
         return ""
-    log = max(values) > _LOG_FROM * min(values)
+    log = max(values) > _LOG_FROM * min(values) > 0
     low, high = limits(values, log=log)
     last = max((result.epoch for result in history), default=1)
     left, right, top, bottom = 38, WIDTH - 170, 8, height - 34

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cfcore.approaches import describe
-from cfcore.charts.scales import short
+from cfcore.approaches import acting, describe
+from cfcore.charts.scales import against, short
 from cfcore.datasets import SOURCES
 from cfcore.embeddings import fit_pca, make_space
 from cfcore.embeddings.axes import correlation
@@ -38,12 +38,11 @@ def to_report(run: Run, ratings: Ratings | None, item_factors: np.ndarray | None
     """
     config = run.request.config
     title = f"{run.name or describe(config.approach).title} on {run.dataset_title or run.request.dataset}"
-    baselines = {"user + movie bias": run.baseline_bias_mse, "global mean": run.baseline_mean_mse}
     body = (
         f"<header><h1>{_plain(title)}</h1><p>{_plain(_verdict(run))}</p></header>"
         f"<section><h2>What ran</h2>{_facts(run)}</section>"
         f"<section><h2>Errors on the held-out ratings</h2>{_errors(run)}</section>"
-        f"<section><h2>Loss (mean squared error) by epoch</h2>{loss_picture(run.history, baselines)}</section>"
+        f"<section><h2>Loss (mean squared error) by epoch</h2>{_losses(run)}</section>"
         f"<section><h2>What it learned</h2>{_map(run, ratings, item_factors)}</section>"
         f"<footer>{_small_print(run, ratings)}</footer>"
     )
@@ -63,17 +62,10 @@ def _verdict(run: Run) -> str:
     if m is not None and m.valid_rmse is not None:
         said.append(
             f"RMSE {short(m.valid_rmse)} stars on ratings it had not seen: "
-            f"{_against(m.valid_rmse, m.baseline_bias_rmse)} user + movie bias, "
-            f"{_against(m.valid_rmse, m.baseline_mean_rmse)} the global mean."
+            f"{against(m.valid_rmse, m.baseline_bias_rmse, 'user + movie bias')}, "
+            f"{against(m.valid_rmse, m.baseline_mean_rmse, 'the global mean')}."
         )
     return " ".join(said) or f"The run is {run.status}."
-
-
-def _against(value: float, baseline: float) -> str:
-    change = (baseline - value) / baseline
-    if abs(change) < 0.0005:
-        return "the same as"
-    return f"{abs(change):.{1 if abs(change) < 0.1 else 0}%} {'better' if change > 0 else 'worse'} than"
 
 
 def _facts(run: Run) -> str:
@@ -82,7 +74,7 @@ def _facts(run: Run) -> str:
     if run.n_train and run.n_valid:
         facts["Trained on"], facts["Held out"] = f"{run.n_train:,} ratings", f"{run.n_valid:,} ratings"
     facts["Split"] = run.split_how or request.split.kind
-    for name, setting in describe(request.config.approach).settings.items():
+    for name, setting in acting(request.config).items():
         value = getattr(request.config, name)
         words = ", ".join(
             f"{each:g}" if isinstance(each, float) else str(each) for each in np.atleast_1d(value).tolist()
@@ -122,6 +114,11 @@ def _errors(run: Run) -> str:
         f"<table><thead><tr>{columns}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
         f'<p class="quiet">{note} The global mean puts films in no order.</p>'
     )
+
+
+def _losses(run: Run) -> str:
+    baselines = {"user + movie bias": run.baseline_bias_mse, "global mean": run.baseline_mean_mse}
+    return loss_picture(run.history, baselines) or "<p>There is no picture: no epoch has left a loss that is a number.</p>"
 
 
 def _error(value: float | None) -> str:

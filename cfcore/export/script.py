@@ -82,9 +82,9 @@ def to_script(run: Run) -> str:
 
 _TABLE = """\
 first = valid[:10]
-table = pd.DataFrame({"rating": rating[first], "prediction": predictions[:10].round(2)})
-table["title"] = films["title"].to_numpy()[movie[first]]
-print(table.to_string(index=False))
+compared = pd.DataFrame({"rating": rating[first], "prediction": predictions[:10].round(2)})
+compared["title"] = films["title"].to_numpy()[movie[first]]
+print(compared.to_string(index=False))
 """
 
 
@@ -121,7 +121,7 @@ def _about_data(request: RunRequest) -> str:
     source = public_source(request.dataset)
     if source is None:
         whose = "The ratings are simulated" if request.dataset == "sample" else "The ratings are the run's own"
-        return f"{whose}: `ratings.csv` and `movies.csv` came with this file: run it in their folder."
+        return f"{whose}; `ratings.csv` and `movies.csv` came with this file. Run it in their folder."
     words = (
         "They are downloaded from GroupLens into the folder this runs in, unless they lie there already; the\n"
         "environment variable `MOVIELENS` names another folder.\n\n"

@@ -7,13 +7,12 @@ public address (the simulated sample, a person's own file) go along as ``ratings
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from cfcore.config import FOLDS, RunRequest, SplitConfig
-from cfcore.datasets import SOURCES, Source
+from cfcore.datasets import Source, source_of
 from cfcore.datasets.download import PUBLISHER
 from cfcore.export.cells import one_line, safe
 from cfcore.ratings import Ratings, make_split
@@ -68,7 +67,8 @@ _DOWNLOAD_IMPORTS = (
 )
 
 _RANDOM = """\
-shuffled = np.random.default_rng({seed}).permutation(len(rating){tenth})
+split_seed = {seed}
+shuffled = np.random.default_rng(split_seed).permutation(len(rating){tenth})
 valid = np.sort(shuffled[: round(len(shuffled) * {fraction})])
 train = np.setdiff1d(shuffled, valid)  # in the order of the file
 """
@@ -94,7 +94,7 @@ train = np.flatnonzero(table["valid"] == 0)
 
 def public_source(dataset: str) -> Source | None:
     """The entry of the catalogue that anybody can download this data set from, also where it was read by its path."""
-    source = SOURCES.get(dataset) or SOURCES.get(Path(dataset).stem)
+    source = source_of(dataset)
     return source if source is not None and source.url_path else None
 
 
@@ -111,7 +111,7 @@ def data_code(request: RunRequest) -> str:
         return f"{_READ_OWN}\n{NUMBERED}"
     md5 = f'"{source.md5}"' if source.md5 else 'urlopen(f"{address}.md5").read().decode()'
     fetch = _DOWNLOAD.format(name=source.name, address=f"{PUBLISHER}{source.url_path}", md5=md5)
-    read = {"ml-100k": _READ_100K, "ml-1m": _READ_1M}.get(source.name, _READ_CSV)
+    read = {"u.data": _READ_100K, "ratings.dat": _READ_1M}.get(source.layout, _READ_CSV)
     return f"{fetch}\n{read}\n{NUMBERED}"
 
 

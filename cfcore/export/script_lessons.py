@@ -181,12 +181,12 @@ for bias in (learn.model.u_bias, learn.model.i_bias):
 
 
 _COLLAB = "from fastai.collab import TabularCollab, collab_learner"
+_ONE_THREAD = "torch.set_num_threads(1)  # batches of this size gain nothing from more\n"
+_LARGE_BATCH = 4096  # as in fastai_parts, which imports torch
 _LOADERS = """\
-if batch_size < 4096:
-    torch.set_num_threads(1)  # small batches gain nothing from more
 torch.manual_seed(seed)
 rows = np.concatenate([train, valid])
-table = TabularCollab(
+collab = TabularCollab(
     pd.DataFrame({"user": user, "movie": movie, "rating": rating}).iloc[rows].reset_index(drop=True),
     procs=[Categorify],
     cat_names=["user", "movie"],
@@ -194,7 +194,7 @@ table = TabularCollab(
     splits=[list(range(len(train))), list(range(len(train), len(rows)))],
     reduce_memory=False,
 )
-dls = table.dataloaders(bs=batch_size, val_bs=8192, dl_type=RatingsLoader, drop_last=False, device=torch.device("cpu"))
+dls = collab.dataloaders(bs=batch_size, val_bs=8192, dl_type=RatingsLoader, drop_last=False, device=torch.device("cpu"))
 """
 _LOSSES = '''\
 class MeanLosses(Callback):
@@ -240,7 +240,7 @@ def _fastai(config: RunConfig, learner: str, imports: tuple[str, ...], model: tu
                 "third of them, and drops the last batch. This one gives every training row exactly once."
             ),
             code(cut("fastai_parts", "TensorBatch", "RatingsLoader")),
-            code(_LOADERS),
+            code((_ONE_THREAD if config.batch_size < _LARGE_BATCH else "") + _LOADERS),
             *model,
             text("## The Learner is the training loop"),
             code(learner),

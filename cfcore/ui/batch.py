@@ -48,10 +48,22 @@ def batch_and_predictions(run: Run) -> None:
         except DataError as problem:
             st.info(sentence(str(problem)), icon=":material/info:")
             return
+        if not _fits(run):
+            st.info("There are no tables: the data set has changed since the run.", icon=":material/info:")
+            return
         st.markdown("**The first batch of this run, as its model sees it**")
         _batch(run, ratings)
         st.markdown("**Predictions against truth**")
         st.fragment(_predictions)(run, ratings)
+
+
+def _fits(run: Run) -> bool:
+    """Whether the present ratings are divided as those of the run were: else its rows are other ratings by now."""
+    try:
+        sizes = state.split_sizes(run.request.dataset, run.request.split.to_json())
+    except ValueError:  # no longer the data for this split
+        return False
+    return sizes == (run.n_train, run.n_valid)
 
 
 def batch_table(found: Mapping[str, Any], ratings: Ratings) -> pd.DataFrame:
@@ -87,7 +99,7 @@ def predictions_table(arrays: Mapping[str, np.ndarray], ratings: Ratings, order:
 
 def _batch(run: Run, ratings: Ratings) -> None:
     task = _task(run)
-    if not task.wait(_MOMENT):
+    if not task.ended:
         busy = state.jobs().status().running
         st.caption("Waiting until the run that trains has ended." if busy else "Waiting for a worker.")
         draw_when(lambda: task.ended)
@@ -99,13 +111,17 @@ def _batch(run: Run, ratings: Ratings) -> None:
 
 
 def _task(run: Run, *, again: bool = False) -> Task:
-    inputs = {"request": run.request.to_json()}
-    owner = f"{state.visitor()}:batch"
-    return state.jobs().compute("batch", f"batch:{run.id}", inputs, again=again, owner=owner)
+    inputs, owner = {"request": run.request.to_json()}, f"{state.visitor()}:batch"
+    return state.computed(
+        st.session_state.setdefault("batches", {}),
+        run.id,
+        lambda: state.jobs().compute("batch", f"batch:{run.id}", inputs, again=again, owner=owner),
+        _MOMENT,
+    )
 
 
 def _try_again(run: Run) -> None:
-    _task(run, again=True).wait(_MOMENT)
+    _task(run, again=True)
 
 
 def _show_batch(found: Mapping[str, Any], ratings: Ratings) -> None:

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import streamlit as st
 
+from cfcore import datasets
 from cfcore.charts.compare import MOST_CURVES
+from cfcore.datasets import DataError
 from cfcore.doctor import VECTORS, Finding, Fix, diagnose
 from cfcore.runs import Run, StoreError
 from cfcore.ui import state
@@ -24,8 +26,16 @@ def findings_of(run: Run) -> tuple[Finding, ...]:
         arrays = {} if run.active else state.run_arrays(run.id, *VECTORS)
     except StoreError:
         arrays = {}
-    known = run.request.dataset == state.dataset()
-    return diagnose(run, arrays, state.chosen_ratings().scale if known else None)
+    return diagnose(run, arrays, _scale(run.request.dataset) if datasets.on_disk(run.request.dataset) else None)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _scale(name: str) -> tuple[float, float] | None:
+    """The lowest and the highest rating of a data set, kept for longer than its ratings are."""
+    try:
+        return state.ratings(name).scale
+    except DataError:
+        return None
 
 
 def findings(run: Run) -> None:

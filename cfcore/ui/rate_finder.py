@@ -1,7 +1,8 @@
 """The learning-rate finder under the learning rate of the Train page: a button, the curve, and "use it".
 
 Open is what somebody asked for: ``session_state["rate-finder"]`` holds, by approach, the key of that sweep. Other
-settings make another key, and nothing is swept anew until somebody asks again.
+settings make another key, and nothing is swept anew until somebody asks again: ``session_state["rate-finder-found"]``
+keeps what was found, by key, a few kilobytes each.
 """
 
 from __future__ import annotations
@@ -32,9 +33,14 @@ HOW_TO_READ = (
 WHY = {
     "valley": "Offered is fastai's own choice, two thirds into the longest fall. Each batch holds other ratings, so "
     "the curve is noisy: take it as an order of magnitude; another seed finds a somewhat different rate.",
-    "minimum": "Offered is a tenth of the rate where the loss is lowest. Every step sees the same ratings, so the "
-    "lowest point is certain; and as the loss falls from the first step on, fastai's valley begins too early here.",
+    "fifth": "Offered is a fifth of the rate where the loss is lowest: every step sees the same ratings, so that point "
+    "is not a matter of chance. As the loss falls from the first step on, fastai's valley begins too early here.",
 }
+FIRST_STEPS = (
+    "It sees the first steps only, not where training ends. From scratch, the first predictions are a quarter of the "
+    "number of factors on average: with 50, far above any star, and 50 epochs may not make up for that at any rate. "
+    "Then take fewer factors or more epochs."
+)
 ONLY_TRAIN = "The finder looks at the training loss alone: a rate that learns faster may also overfit sooner."
 
 
@@ -101,16 +107,20 @@ def _inputs(request: RunRequest) -> dict[str, Any]:
 def _ask(approach: str, request: RunRequest) -> None:
     state.keep_dataset()
     _asked()[approach] = key_of(request)
-    _task(request).wait(_MOMENT)
+    _task(request, seconds=_MOMENT)
 
 
 def _close(approach: str) -> None:
     _asked().pop(approach, None)
 
 
-def _task(request: RunRequest, *, again: bool = False) -> Task:
-    return state.jobs().compute(
-        "rate_finder", key_of(request), _inputs(request), again=again, owner=f"{state.visitor()}:rate_finder"
+def _task(request: RunRequest, *, again: bool = False, seconds: float = 0) -> Task:
+    key, owner = key_of(request), f"{state.visitor()}:rate_finder"
+    return state.computed(
+        st.session_state.setdefault("rate-finder-found", {}),
+        key,
+        lambda: state.jobs().compute("rate_finder", key, _inputs(request), again=again, owner=owner),
+        seconds,
     )
 
 
@@ -128,7 +138,7 @@ def _found(request: RunRequest, setting: Setting, now: float) -> None:
 
 
 def _try_again(request: RunRequest) -> None:
-    _task(request, again=True).wait(_MOMENT)
+    _task(request, again=True, seconds=_MOMENT)
 
 
 def _watch(request: RunRequest) -> None:
@@ -178,4 +188,4 @@ def _curve(approach: str, setting: Setting, found: Mapping[str, Any], now: float
             args=(approach, setting.name, rate),
         )
     st.markdown(HOW_TO_READ)
-    st.caption(f"{WHY[offered]} {ONLY_TRAIN}")
+    st.caption(" ".join([WHY[offered], *([FIRST_STEPS] if approach == "scratch" else []), ONLY_TRAIN]))

@@ -20,7 +20,6 @@ from cfcore.ui.progress import BIAS, MEAN
 from cfcore.ui.words import against, error, memory, number, plain, seconds, sentence
 
 MOMENT = 0.2  # seconds
-FEW = 100  # held-out ratings below which an error is mostly chance
 MEANING = (
     "RMSE and MAE are typical errors in stars; RMSE, the square root of the loss, weighs large misses more. The global "
     "mean predicts the mean training rating for everybody; user + movie bias adds how generous the user is and how "
@@ -183,12 +182,9 @@ def train_with(run_id: str, changes: Mapping[str, Any], split: SplitConfig | Non
     run = state.store().get(run_id)
     if run is None:
         return
-    config = run.request.config
-    kept = {name: getattr(config, name) for name in describe(config.approach).settings}
-    kept = {name: value for name, value in kept.items() if value is not None}  # an older run lacks what came later
-    request = replace(
-        run.request, config=make_config(config.approach, **{**kept, **changes}), split=split or run.request.split
-    )
+    config = run.request.config.with_settings(**changes)
+    describe(config.approach).check(config)
+    request = replace(run.request, config=config, split=split or run.request.split)
     _draft(request)
     submit(request, run.dataset_title)
 
@@ -209,11 +205,6 @@ def _errors(run: Run) -> None:
         ],
     }
     st.table(rows, hide_index=True)
-    if run.n_valid is not None and run.n_valid < FEW:
-        st.warning(
-            f"Only {run.n_valid} ratings were held out: errors measured on so few say little. Use more data.",
-            icon=":material/warning:",
-        )
     counts = f"{run.n_train:,} ratings trained, {run.n_valid:,} held out · " if run.n_train and run.n_valid else ""
     st.caption(f"{counts}{seconds(run.fit_seconds)} of training · peak memory {memory(run.peak_memory_mb)}")
     st.caption(MEANING)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import streamlit as st
 
 from cfcore import datasets
 from cfcore.approaches import baseline_predictions
+from cfcore.aside import Task
 from cfcore.config import SplitConfig
 from cfcore.datasets import DataError, Download
 from cfcore.jobs import Jobs
@@ -41,6 +43,22 @@ def store() -> RunStore:
 def jobs() -> Jobs:
     """The queue in front of the workers; starting it returns at once and warms a worker up."""
     return Jobs(store())
+
+
+def computed(kept: dict[str, Any], name: str, begin: Callable[[], Task], seconds: float = 0) -> Task:
+    """The task that ``begin`` gives, awaited for so long; once it has a result, ``kept`` holds that under ``name``.
+
+    ``kept`` is a part of this visit's session. The queue forgets what it has computed after some tasks of others, and
+    would compute it again for a page that only draws itself once more.
+    """
+    if name in kept:
+        task = Task(name)
+        task.end("done", result=kept[name])
+        return task
+    task = begin()
+    if task.wait(seconds) and task.result is not None:
+        kept[name] = task.result
+    return task
 
 
 @st.cache_resource(max_entries=3, show_spinner="Reading the ratings")

@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 
-from cfcore.charts.scales import short
+from cfcore.charts.scales import against as against, short
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+\-!|~$:&])")
 _NUMBERED = re.compile(r"^(\d+)\.(?=\s|$)")  # the start of a list
@@ -76,17 +76,6 @@ def number(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(number(each) for each in value)
     return np.format_float_positional(value, trim="-") if isinstance(value, float) else str(value)
-
-
-def against(value: float | None, baseline: float | None, name: str) -> str:
-    """How an error compares with a baseline's: ``12% better than user + movie bias``."""
-    if value is None or not baseline or not math.isfinite(value):
-        return f"cannot be compared with {name}"
-    change = (baseline - value) / baseline
-    if abs(change) < 0.0005:
-        return f"the same as {name}"
-    digits = 1 if abs(change) < 0.1 else 0
-    return f"{abs(change):.{digits}%} {'better' if change > 0 else 'worse'} than {name}"
 
 
 def _two_figures(value: float) -> str:

@@ -27,12 +27,12 @@ def asked(
     tries = kept.get(f"{name}:tries", 0)
     if tries:
         key = f"{name}:{state.dataset()}:{state.visitor()}:{tries}"
-        task = state.jobs().compute(kind, key, inputs(), owner=f"{state.visitor()}:{name}")
-        if not task.wait(_MOMENT):
+        owner = f"{state.visitor()}:{name}"
+        task = state.computed(kept, name, lambda: state.jobs().compute(kind, key, inputs(), owner=owner), _MOMENT)
+        if not task.ended:
             st.fragment(_watch, run_every=0.5)(task, at_work)
             return None
         if task.result is not None:
-            kept[name] = task.result
             return task.result
         st.warning(sentence(task.message), icon=":material/cloud_off:")
 
