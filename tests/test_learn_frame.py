@@ -32,7 +32,7 @@ def test_the_first_lesson_opens_and_next_and_previous_lead_through_all() -> None
 def test_a_lesson_opens_by_link_and_by_the_list() -> None:
     app = open_page("pages/learn.py", lesson="step")
     assert "3. One gradient step" in [each.value for each in app.subheader]
-    app.segmented_control(key=now(app, "learn:lesson")).set_value("meaning").run()
+    app.pills(key=now(app, "learn:lesson")).set_value("meaning").run()
     assert param(app, "lesson") == "meaning"
     assert "6. What the factors mean" in [each.value for each in app.subheader]
 
@@ -47,7 +47,7 @@ def test_what_is_hidden_by_link_is_gone_and_the_rest_stays() -> None:
     everything = open_page("pages/learn.py", lesson="guess")
     assert "Another corner" in labels(everything)
     app = open_page("pages/learn.py", lesson="guess", hide="corner,nothing-known")
-    assert "The link hides what is not on this page (nothing\\-known)" in texts(app)
+    assert "The link asks to hide nothing\\-known: there is no such control" in texts(app)
     assert "Another corner" not in labels(app)
     assert any(label.startswith("Next: ") for label in labels(app))
     assert param(app, "hide") == "corner"

@@ -79,7 +79,7 @@ def _hide_by_link(names: str) -> None:
     unknown = [each for each in wanted if each not in known]
     if unknown:
         listed = ", ".join(plain(each[:40]) for each in unknown[:5])
-        state.tell(f"The link hides what is not on this page ({listed}); the rest of it is heeded.")
+        state.tell(f"The link asks to hide {listed}: there is no such control in these lessons.")
     hide([each for each in wanted if each in known])
 
 
@@ -92,7 +92,7 @@ def _open(name: str) -> None:
 
 
 def _chooser(name: str) -> None:
-    st.segmented_control(
+    st.pills(  # which wrap well on a phone
         "Lesson",
         list(LESSONS),
         required=True,
