@@ -155,7 +155,7 @@ def stored(jobs: FakeJobs, approach: str = "scratch", *, epochs: int = 3, visito
     request = RunRequest(dataset="sample", split=SplitConfig.of("random"), config=config)
     run = jobs.store.create(request, visitor=visitor, dataset_title="Sample (simulated)")
     jobs.store.start(
-        run.id, split_how="random 20%", n_train=80, n_valid=20, baseline_mean_mse=1.21, baseline_bias_mse=0.81
+        run.id, split_how="random 20%", n_train=8000, n_valid=2000, baseline_mean_mse=1.21, baseline_bias_mse=0.81
     )
     for epoch in range(1, epochs + 1):
         loss = 4.0 / epoch

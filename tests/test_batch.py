@@ -168,6 +168,27 @@ def test_both_tables_stand_under_a_fastai_run_once_opened(jobs: FakeJobs) -> Non
     assert {SHOW_BATCH, GET_PREDS} <= {code.value for code in app.code}
 
 
+def test_a_batch_is_computed_once_a_visit(jobs: FakeJobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(trained(jobs, "fastai_dot", epochs=1, batch_size=1024).id)
+    monkeypatch.setattr(jobs, "compute", lambda *args, **options: Task("anew"))  # which would never end
+    app.run()
+    assert any("user row" in frame.value for frame in app.dataframe)
+    assert "Waiting for a worker." not in texts(app)
+
+
+@pytest.mark.parametrize("sizes", [{"n_train": 5}, {"n_valid": 5}])
+def test_ratings_that_have_changed_since_have_no_tables(
+    jobs: FakeJobs, monkeypatch: pytest.MonkeyPatch, sizes: dict[str, int]
+) -> None:
+    run = trained(jobs, "fastai_dot", epochs=1, batch_size=4096, embedding_size=2)
+    get = jobs.store.get
+    monkeypatch.setattr(jobs.store, "get", lambda run_id: (found := get(run_id)) and replace(found, **sizes))
+    app = opened(run.id)
+    assert "the data set has changed since the run" in texts(app)
+    assert not app.exception
+    assert not any("prediction" in frame.value or "user row" in frame.value for frame in app.dataframe)
+
+
 def test_runs_of_other_approaches_and_without_an_end_have_none(jobs: FakeJobs) -> None:
     for run in (finished(jobs), finished(jobs, "diverged", rmse=None, approach="fastai_dot", batch_size=64)):
         app = opened(run.id)

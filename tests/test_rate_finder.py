@@ -72,7 +72,8 @@ def test_a_full_batch_is_swept_over_the_setting_and_read_as_it_is(small_split: S
     np.testing.assert_allclose(steps, math.log(setting.maximum / setting.minimum) / 99, rtol=1e-9)
     np.testing.assert_array_equal(found["raw"], found["smooth"])
     lowest = found["rates"][10:-5][np.argmin(found["raw"][10:-5])]
-    assert found["offered"] == "minimum"
+    assert found["offered"] == "fifth"
+    assert found["suggested"]["fifth"] == pytest.approx(lowest / 5, rel=1e-5)
     assert found["suggested"]["minimum"] == pytest.approx(lowest / 10, rel=1e-5)
 
 
@@ -165,6 +166,37 @@ def test_a_short_curve_gets_no_slide_and_the_shortest_nothing() -> None:
     assert engine.suggestions(rates[:16], losses[:16]) == {}
 
 
+def test_a_wide_network_sees_fewer_rows_and_the_same_curve(
+    sample_split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make_config("pytorch", embedding_size=10, hidden_size=20)
+    seen = []
+    monkeypatch.setattr(
+        engine.scratch, "tensors", lambda split, rows: seen.append(rows) or map(torch.tensor, split.part(rows))
+    )
+    engine.full_batch(sample_split, config)
+    monkeypatch.setattr(engine, "MOST_WORK", 2 * 10 * 20 * 3000)
+    engine.full_batch(sample_split, config)
+    whole, few = seen
+    assert len(whole) == min(len(sample_split.train), engine.MOST_ROWS)
+    assert len(np.unique(few)) == 3000
+    assert np.isin(few, sample_split.train).all()
+
+
+@pytest.mark.parametrize("key", ["pytorch", "fastai_dot"])
+def test_a_sweep_that_would_hold_up_everybody_is_given_up(
+    small_split: Split, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    clock = iter(range(1000))  # a second a step
+    monkeypatch.setattr(engine.time, "monotonic", lambda: float(next(clock)))
+    steps: list[float] = []
+    settings: dict[str, Any] = {"batch_size": 32} if key == "fastai_dot" else {}
+    with pytest.raises(ValueError, match=r"^a sweep of these settings would take about 100 s.*fewer factors"):
+        engine.run({"split": small_split, "config": make_config(key, **settings)}, steps.append)
+    assert steps == pytest.approx([0.01, 0.02, 0.03, 0.04])
+    assert engine.MOST_SECONDS == 30
+
+
 # Is what it suggests good? Measured by training, at the same seed.
 
 
@@ -172,6 +204,7 @@ def test_a_short_curve_gets_no_slide_and_the_shortest_nothing() -> None:
     ("key", "kind", "settings"),
     [
         ("scratch", "random", {"embedding_size": 8}),
+        ("scratch", "random", {"embedding_size": 50}),
         ("pytorch", "first10", {}),
         ("fastai_dot", "random", {"batch_size": 1024, "epochs": 3}),
         ("fastai_nn", "random", {"batch_size": 256, "epochs": 3, "embedding_size": 20}),
@@ -250,6 +283,20 @@ def test_find_a_rate_and_use_it(jobs: FakeJobs) -> None:
     assert button(app, f"{use.label.removeprefix('Use ')} is in use").disabled
     button(app, "Close").click().run()
     assert not button(app, "Find a learning rate").disabled
+
+
+def test_what_was_found_stays_for_the_visit_though_the_queue_has_forgotten_it(
+    jobs: FakeJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = open_finder()
+    assert "fewer factors" in texts(app).lower()
+    asked = []
+    monkeypatch.setattr(jobs, "compute", lambda *args, **options: asked.append(args) or Task("anew"))
+    app.run()
+    button(app, "Close").click().run()
+    button(app, "Find a learning rate").click().run()
+    assert any(each.label.startswith("Use ") for each in app.button)
+    assert asked == []
 
 
 def test_other_settings_ask_for_another_sweep_but_not_the_rate_or_the_epochs(jobs: FakeJobs) -> None:

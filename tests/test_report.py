@@ -10,6 +10,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from cfcore.approaches import make_config
+from cfcore.config import RunRequest, SplitConfig
 from cfcore.embeddings import fit_pca
 from cfcore.export.pictures import WIDTH, film_map, loss_picture
 from cfcore.export.report import to_report
@@ -197,3 +199,37 @@ def test_names_stay_on_the_map() -> None:
     at = [float(x) for x in re.findall(r'<text x="([\d.]+)"', picture)]
     assert len(at) > 15
     assert all(0 <= x <= WIDTH for x in at)
+
+
+@pytest.mark.parametrize("zero", ["loss", "baseline"])
+def test_a_loss_of_zero_is_drawn_on_a_linear_axis(zero: str) -> None:
+    losses = (4.0, 0.5, 0.0 if zero == "loss" else 0.25)
+    history = [EpochResult(epoch=k, train_loss=loss, valid_loss=loss, seconds=1.0) for k, loss in enumerate(losses, 1)]
+    picture = loss_picture(history, {"mean": 0.0 if zero == "baseline" else 1.0})
+    train = next(each for each in re.findall(r"<polyline points=\"([^\"]+)", picture) if len(each.split()) == 3)
+    heights = [float(point.split(",")[1]) for point in train.split()]
+    assert (heights[1] - heights[0]) / (heights[2] - heights[0]) == pytest.approx(3.5 / (4 - losses[2]), abs=0.01)
+
+
+def test_where_there_is_no_picture_a_sentence_stands() -> None:
+    bad = EpochResult(epoch=1, train_loss=float("nan"), valid_loss=float("inf"), seconds=1.0)
+    run = a_run(history=(bad,))
+    page = report(replace(run, baseline_mean_mse=None, baseline_bias_mse=None))
+    assert any("There is no picture" in each for each in page.of("p"))
+
+
+def test_a_range_that_does_nothing_is_no_fact() -> None:
+    def facts(sigmoid: str) -> dict[str, str]:
+        config = make_config("fastai_dot", sigmoid=sigmoid)
+        return report(
+            a_run(request=RunRequest(dataset="sample", split=SplitConfig.of("random"), config=config))
+        ).facts()
+
+    assert facts("yes")["Rating range"] == "1, 5"
+    assert "Rating range" not in facts("no")
+    assert facts("no")["Sigmoid"] == "no"
+
+
+def test_a_run_beside_perfect_baselines_has_a_report() -> None:
+    perfect = replace(METRICS, baseline_bias_rmse=0.0, baseline_mean_rmse=0.0)
+    assert "cannot be compared with the global mean" in report(a_run(metrics=perfect)).of("p")[0]

@@ -28,14 +28,14 @@ from nbclient import NotebookClient
 from streamlit.testing.v1 import AppTest
 
 from cfcore import datasets
-from cfcore.approaches import describe, make_config, train
+from cfcore.approaches import describe, fastai_parts, make_config, train
 from cfcore.config import RunConfig, RunRequest, SplitConfig
 from cfcore.export.home import HOME, home_file, home_name
 from cfcore.export.lesson_source import cut
 from cfcore.export.notebook import to_notebook
 from cfcore.export.script import requirements, to_script
-from cfcore.export.script_data import data_code, own_tables, split_code
-from cfcore.export.script_lessons import LESSONS
+from cfcore.export.script_data import data_code, own_tables, public_source, split_code
+from cfcore.export.script_lessons import LARGE_BATCH, LESSONS
 from cfcore.ratings import Users, make_split
 from cfcore.runs import Run, RunStore
 from cfcore.training import EpochResult
@@ -278,13 +278,48 @@ def test_a_lesson_without_the_piece_is_refused() -> None:
         cut("scratch", "lookup")
 
 
+def as_published(folder: Path, n: int) -> Path:
+    """A folder with the names of MovieLens 100K's files, of ``n`` ratings that say nothing."""
+    folder.mkdir()
+    (folder / "u.data").write_text("1\t1\t3\t90\n" * n)
+    (folder / "u.item").write_text("1|A (1990)|x\n")
+    return folder
+
+
 def test_ratings_of_movielens_never_go_along(tmp_path: Path) -> None:
-    for dataset in ("ml-100k", "ml-latest-small", str(REAL_DATA / "ml-100k"), "somewhere/ml-1m.zip"):
+    folder = as_published(tmp_path / "ml-100k", 100_000)
+    packed = folder.with_suffix(".zip")
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in folder.iterdir():
+            archive.write(file, f"ml-100k/{file.name}")
+    for dataset in ("ml-100k", "ml-latest-small", "ml-1m", str(folder), str(packed)):
         run = made_up("scratch", dataset)
         assert home_name(run, "script", "run") == "run.py"
         program = home_file(NO_STORE, run, "script", "run").decode()
         assert f"https://files.grouplens.org/datasets/movielens/{Path(dataset).stem}.zip" in program
         assert len(program) < 12_000
+
+
+def test_a_name_alone_makes_nobodys_ratings_movielens(tmp_path: Path) -> None:
+    own = tmp_path / "ml-100k.csv"
+    own.write_text("user,movie,rating\n" + "".join(f"{n},{n % 7},{n % 5 + 1}\n" * 2 for n in range(40)))
+    fewer = as_published(tmp_path / "ml-100k", 99_999)
+    (tmp_path / "ml-1m").mkdir()
+    for path in (own, fewer, tmp_path / "ml-1m", tmp_path / "gone" / "ml-1m.zip", tmp_path / "sample"):
+        assert public_source(str(path)) is None
+        assert home_name(made_up("scratch", str(path)), "script", "run") == "run-script.zip"
+    assert "grouplens" not in to_script(made_up("scratch", str(own)))
+    assert public_source("upload-0") is None
+    assert public_source("ml-1m") is datasets.SOURCES["ml-1m"]
+
+
+def test_only_small_batches_are_kept_to_one_thread_and_no_name_stands_for_two_things() -> None:
+    for size, threads in ((4095, 1), (4096, 0)):
+        script = to_script(made_up("fastai_dot", batch_size=size))
+        assert script.count("torch.set_num_threads(1)") == threads
+        assert "if batch_size" not in script
+        assert script.count("\ntable = ") == script.count("\nseed = ") == script.count("\nsplit_seed = ") == 1
+    assert LARGE_BATCH == fastai_parts.LARGE_BATCH
 
 
 def test_an_upload_goes_along_with_its_order_its_unrated_movies_and_its_fold(tmp_path: Path) -> None:
@@ -377,7 +412,7 @@ def test_movielens_need_not_be_here_for_its_script_to_be_taken_home(jobs: FakeJo
     reason="installs torch, which takes minutes: set CFCORE_FRESH_ENVIRONMENT=required",
 )
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("name", ["scratch", "fastai_nn"])
+@pytest.mark.parametrize("name", ["scratch", "fastai_custom", "fastai_nn"])
 def test_programs_run_in_a_new_environment_with_only_what_they_ask_for(name: str, tmp_path: Path) -> None:
     run = really("sample", SAMPLE[name])
     script, notebook = (at_home(run, kind, tmp_path / kind) for kind in ("script", "notebook"))

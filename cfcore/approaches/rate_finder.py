@@ -7,8 +7,8 @@ when the loss passes four times its lowest. It looks at the training loss alone:
 
 The three fastai approaches do what ``learn.lr_find()`` does. Each of their batches holds other ratings, so fastai
 smooths the loss before its rules read it. The two full-batch approaches do the same sweep by hand; every step of theirs
-sees the same ratings, there is no noise, and nothing is smoothed. Four rules are fastai's own, the fifth is ours for the
-full batches:
+sees the same ratings, there is no noise, and nothing is smoothed. Four rules are fastai's own; the last is ours, for
+these two:
 
     valley    two thirds into the longest stretch over which the loss keeps falling (fastai's choice)
     steep     where it falls fastest for a step of log rate
@@ -35,7 +35,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from fastai.callback.core import Callback
+from fastai.callback.core import Callback, CancelFitException
 from fastai.callback.schedule import minimum, slide, steep, valley
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
@@ -52,7 +52,8 @@ from cfcore.ratings import Split
 STEPS = 100  # as fastai
 DIVERGED = 4  # times the lowest loss, as fastai
 MOST_ROWS = 50_000  # of a full batch: more of them draw the same curve, only slower
-MOST_WORK = 4e8  # multiplications a step of a full batch; wide networks see fewer rows for it
+MOST_WORK = 4e8  # multiplications a step of a full batch: wide networks see fewer rows for it
+_UNITS = 25  # hidden units that take as long as the lookup and gradient of the factors alone, as scratch has them
 MOST_SECONDS, _JUDGED_FROM = 30, 3  # of a sweep: no run can start beside it; and from when on its pace is judged
 RULES = (valley, steep, minimum, slide)
 _SLIDE_NEEDS = 16  # points
@@ -112,6 +113,8 @@ def sweep_learner(split: Split, config: RunConfig, on_progress: Progress) -> Cur
         learn.path = Path(folder)  # where lr_find keeps the weights that it puts back at its end
         with learn.no_bar(), learn.added_cbs(watch):
             learn.lr_find(num_it=STEPS, suggest_funcs=None, show_plot=False)
+    if watch.refusal is not None:
+        raise watch.refusal
     recorder = learn.recorder
     return np.array(recorder.lrs), np.array(watch.losses), np.array([float(loss) for loss in recorder.losses])
 
@@ -128,11 +131,15 @@ class Watch(Callback):
 
     def __init__(self, on_progress: Progress) -> None:
         super().__init__()
-        self.on_progress, self.losses = on_progress, []
+        self.on_progress, self.losses, self.refusal = on_progress, [], None
 
     def after_batch(self) -> None:
         self.losses.append(self.learn.loss.item())
-        self.on_progress(len(self.losses) / STEPS)
+        try:
+            self.on_progress(len(self.losses) / STEPS)
+        except ValueError as refusal:  # fastai would put words of its own before it
+            self.refusal = refusal
+            raise CancelFitException from refusal
 
 
 def sweep_full_batch(split: Split, config: RunConfig, on_progress: Progress) -> Curve:
@@ -162,7 +169,8 @@ def sweep(loss: Callable[[], Tensor], optimizer: Optimizer, rates: np.ndarray, o
 
 def full_batch(split: Split, config: RunConfig) -> tuple[Callable[[], Tensor], Optimizer]:
     """The training loss of ``scratch`` or ``pytorch`` at its present weights, and what takes its steps."""
-    rows, width = split.train, 2 * config.embedding_size * max(config.hidden_size, 1)
+    rows = split.train
+    width = 2 * config.embedding_size * (config.hidden_size or _UNITS)
     most = min(MOST_ROWS, int(MOST_WORK / width))
     if len(rows) > most:
         rows = np.random.default_rng(config.seed).choice(rows, most, replace=False)
@@ -183,7 +191,7 @@ def fifth(rates: Tensor, losses: Tensor, steps: int) -> tuple[float, None]:
 
 
 def suggestions(rates: np.ndarray, losses: np.ndarray, more: tuple[Any, ...] = ()) -> dict[str, float]:
-    """What fastai's rules and ``more`` make of a curve, without its first tenth and its last five steps, as ``lr_find``."""
+    """What fastai's rules and ``more`` make of a curve, without its first tenth and last five steps, as ``lr_find``."""
     lrs, values = (torch.tensor(each[STEPS // 10 : -5], dtype=torch.float32) for each in (rates, losses))
     if len(lrs) < 2:
         return {}

@@ -48,9 +48,15 @@ class ApproachInfo:
     def lower_rate(
         self, diverged: float, *, scale: tuple[float, float] | None = None, n_train: int | None = None
     ) -> float:
-        """A learning rate to try after ``diverged`` was too high: one known to be good on such ratings, else a tenth."""
-        good = (self.good_rate or self.preset.learning_rate) if self.good_rate_holds(scale, n_train) else None
-        return good if good is not None and good < diverged else float(f"{diverged / 10:.2g}")
+        """A learning rate to try after ``diverged`` was too high: one known to be good, else a tenth.
+
+        On ratings for which none is known to be good, a tenth as well, but none above the article's.
+        """
+        tenth = float(f"{diverged / 10:.2g}")
+        if not self.good_rate_holds(scale, n_train):
+            return min(tenth, self.preset.learning_rate)
+        good = self.good_rate or self.preset.learning_rate
+        return good if good is not None and good < diverged else tenth
 
     @property
     def source(self) -> Path:

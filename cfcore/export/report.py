@@ -118,7 +118,9 @@ def _errors(run: Run) -> str:
 
 def _losses(run: Run) -> str:
     baselines = {"user + movie bias": run.baseline_bias_mse, "global mean": run.baseline_mean_mse}
-    return loss_picture(run.history, baselines) or "<p>There is no picture: no epoch has left a loss that is a number.</p>"
+    return (
+        loss_picture(run.history, baselines) or "<p>There is no picture: no epoch has left a loss that is a number.</p>"
+    )
 
 
 def _error(value: float | None) -> str:

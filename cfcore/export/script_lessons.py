@@ -182,7 +182,7 @@ for bias in (learn.model.u_bias, learn.model.i_bias):
 
 _COLLAB = "from fastai.collab import TabularCollab, collab_learner"
 _ONE_THREAD = "torch.set_num_threads(1)  # batches of this size gain nothing from more\n"
-_LARGE_BATCH = 4096  # as in fastai_parts, which imports torch
+LARGE_BATCH = 4096  # as in fastai_parts, which imports torch
 _LOADERS = """\
 torch.manual_seed(seed)
 rows = np.concatenate([train, valid])
@@ -240,7 +240,7 @@ def _fastai(config: RunConfig, learner: str, imports: tuple[str, ...], model: tu
                 "third of them, and drops the last batch. This one gives every training row exactly once."
             ),
             code(cut("fastai_parts", "TensorBatch", "RatingsLoader")),
-            code((_ONE_THREAD if config.batch_size < _LARGE_BATCH else "") + _LOADERS),
+            code((_ONE_THREAD if config.batch_size < LARGE_BATCH else "") + _LOADERS),
             *model,
             text("## The Learner is the training loop"),
             code(learner),

@@ -38,8 +38,13 @@ WHY = {
 }
 FIRST_STEPS = (
     "It sees the first steps only, not where training ends. From scratch, the first predictions are a quarter of the "
-    "number of factors on average: with 50, far above any star, and 50 epochs may not make up for that at any rate. "
-    "Then take fewer factors or more epochs."
+    "number of factors on average: with 50 far above any star, and 50 epochs may end worse than the global mean at any "
+    "rate. Fewer factors help; more epochs do, too, but less."
+)
+NEAR = "Yours is within a factor of ten of it: with noise that is the same answer, and the lower of the two overfits later."
+RULES = (
+    "valley: two thirds into the longest fall; steep: where it falls fastest; slide: before the slope settles; minimum: "
+    "a tenth of the rate where it is lowest, fifth: a fifth."
 )
 ONLY_TRAIN = "The finder looks at the training loss alone: a rate that learns faster may also overfit sooner."
 
@@ -188,4 +193,6 @@ def _curve(approach: str, setting: Setting, found: Mapping[str, Any], now: float
             args=(approach, setting.name, rate),
         )
     st.markdown(HOW_TO_READ)
-    st.caption(" ".join([WHY[offered], *([FIRST_STEPS] if approach == "scratch" else []), ONLY_TRAIN]))
+    near = offered == "valley" and 0.1 <= now / suggested.get(offered, now) <= 10
+    notes = (WHY[offered], NEAR if near else "", FIRST_STEPS if approach == "scratch" else "", ONLY_TRAIN, RULES)
+    st.caption(" ".join(note for note in notes if note))

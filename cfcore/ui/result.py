@@ -11,7 +11,7 @@ from typing import Any
 import streamlit as st
 
 from cfcore import datasets
-from cfcore.approaches import describe, make_config
+from cfcore.approaches import acting, describe, make_config
 from cfcore.config import FOLDS, RunConfig, RunRequest, SplitConfig
 from cfcore.runs import Run
 from cfcore.ui import draft, state
@@ -41,9 +41,8 @@ def heading(run: Run | None) -> None:
 
 
 def config_line(config: RunConfig) -> str:
-    """Every setting of a configuration in one line."""
-    settings = describe(config.approach).settings
-    values = ((setting.label.lower(), getattr(config, name)) for name, setting in settings.items())
+    """Every setting of a configuration that acts, in one line."""
+    values = ((setting.label.lower(), getattr(config, name)) for name, setting in acting(config).items())
     return " · ".join(f"{label} {number(value)}" for label, value in values if value is not None)
 
 
