@@ -42,7 +42,7 @@ __all__ = ["Cluster", "ClusterSettings", "Future", "KilledWorker", "dask_setup",
 
 CONNECT_SECONDS = 10
 START_SECONDS = 60
-SLOTS = ("train", "tsne", "fold_in", "lesson", "bench", "alone")  # kinds of work that do not wait for each other
+SLOTS = ("train", "tsne", "fold_in", "lesson", "alone")  # kinds of work that do not wait for each other
 _APP_BYTES = 500e6  # for the app itself and the system
 _WORKER_BYTES = 600e6  # a worker that has fastai loaded, and some data
 _SMALLEST_LIMIT = 300e6  # below this a worker would die while it imports torch

@@ -42,7 +42,7 @@ TASKS = {  # kind: a module with run(inputs, on_progress)
     "rate_finder": "cfcore.approaches.rate_finder",
     "batch": "cfcore.approaches.batch",
 }
-ALONE = ("same_step", "rate_finder", "batch")  # these draw from torch's global random state, as a training does
+ALONE = ("same_step", "rate_finder", "batch", "bench")  # these share torch's random state with trainings, or time
 
 logger = logging.getLogger(__name__)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,7 @@ from hypothesis import strategies as st
 from cfcore.approaches.scratch import LOOKUPS
 from cfcore.lessons import bench, tasks
 from cfcore.lessons.corner import Corner, mse_of, pick_corner, start
-from cfcore.lessons.lookup import MOST_RATINGS
-from cfcore.lessons.one_step import finite_difference, landmarks, loss_along, one_step, repeated, verdict
+from cfcore.lessons.lookup import MOST_RATINGS, order_of_sums
 from cfcore.ratings import Ratings
 from tests.conftest import make_ratings
 
@@ -176,11 +174,44 @@ def test_the_exceptions_are_those_of_ieee_arithmetic(sample: Ratings) -> None:
 
 def test_the_order_of_a_sum_shows_in_the_last_digits_only(sample: Ratings) -> None:
     found = look_up(sample, 0)
+    (users, u), (movies, m) = (
+        np.unique(each[:MOST_RATINGS], return_inverse=True) for each in (sample.user_idx, sample.item_idx)
+    )
     assert found["gradient_n"] == MOST_RATINGS
-    assert found["gradient_size"] == 6 * len(np.unique(sample.user_idx[:MOST_RATINGS]))
-    assert 0 <= found["gradient_differ"] <= found["gradient_size"]
-    assert (found["gradient_most"] > 0) == (found["gradient_differ"] > 0)
-    assert found["gradient_share"] < 1e-5
+    assert found["gradient_size"] == 6 * len(users)
+    random = torch.Generator().manual_seed(0)
+    U, V = (torch.rand(n, 6, generator=random).double().numpy() for n in (len(users), len(movies)))
+    errors = (U[u] * V[m]).sum(axis=1) - sample.rating[:MOST_RATINGS]
+    terms = 2 / MOST_RATINGS * errors[:, None] * V[m]
+    gradient, sizes = np.zeros_like(U), np.zeros_like(U)
+    np.add.at(gradient, u, terms)
+    np.add.at(sizes, u, np.abs(terms))
+    # A sum of n terms, in whatever order, is off by at most n roundings of the sum of their sizes (Higham, chapter 4).
+    longest = np.bincount(u).max() + 20
+    assert found["gradient_most"] <= 2 * longest * 2.0**-24 * sizes.max()
+    assert found["gradient_share"] * np.abs(gradient).max() == pytest.approx(found["gradient_most"], rel=1e-4)
+
+
+def test_what_differs_between_two_gradients_is_counted_and_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(6)
+    first = random.normal(size=(5, 6)).astype(np.float32)
+    second = first.copy()
+    second[[0, 2, 4], [1, 3, 5]] += np.array([1e-3, -2e-2, 4e-3], dtype=np.float32)
+
+    def slopes(values: np.ndarray) -> Any:  # a loss whose gradient is `values`
+        return lambda *rows: lambda U, V: (U * torch.from_numpy(values)).sum() + 0 * V.sum()
+
+    monkeypatch.setattr("cfcore.lessons.lookup.LOOKUPS", {"onehot": slopes(first), "index": slopes(second)})
+    found = order_of_sums(np.arange(5), np.arange(5), np.ones(5))
+    assert found["gradient_differ"] == 3
+    assert found["gradient_most"] == float(np.abs(first - second).max()) == pytest.approx(2e-2, rel=1e-4)
+    assert found["gradient_share"] == pytest.approx(float(np.abs(first - second).max() / np.abs(second).max()))
+
+
+def test_without_a_sum_no_digit_differs() -> None:
+    found = order_of_sums(np.arange(40), np.arange(40), np.linspace(1, 5, 40))  # one rating each: sums of one term
+    assert (found["gradient_size"], found["gradient_differ"]) == (240, 0)
+    assert found["gradient_most"] == found["gradient_share"] == 0
 
 
 # What lookups cost
@@ -248,83 +279,3 @@ def test_dense_is_refused_with_the_bytes_it_would_need(monkeypatch: pytest.Monke
     assert not row(found, "refused", "index").any()
     assert shares == sorted(shares)
     assert 0 <= shares[0] < shares[-1] < 1
-
-
-# One step by hand
-
-numbers = st.floats(-3, 3).map(lambda value: round(value, 2))
-
-
-@st.composite
-def cases(draw) -> tuple[np.ndarray, np.ndarray, float]:
-    u, v = (np.array(draw(st.tuples(numbers, numbers))) for _ in range(2))
-    return u, v, draw(st.sampled_from([0.5, 1.0, 3.5, 5.0, -7.25, 60.0]))
-
-
-@settings(max_examples=60, deadline=None)
-@given(case=cases())
-def test_hand_autograd_and_finite_difference_agree(case: tuple[np.ndarray, np.ndarray, float]) -> None:
-    u, v, rating = case
-    step = one_step(u, v, rating, 0.05)
-    a, b = (torch.tensor(each, dtype=torch.float64, requires_grad=True) for each in (u, v))
-    loss = (a @ b - rating) ** 2
-    loss.backward()
-    assert step.loss == pytest.approx(loss.item(), abs=1e-12)
-    for ours, weights in ((step.du, a), (step.dv, b)):
-        assert weights.grad is not None
-        np.testing.assert_allclose(ours, weights.grad.numpy(), rtol=1e-12, atol=1e-12)
-    for ours, slope in zip((step.du, step.dv), finite_difference(u, v, rating), strict=True):
-        np.testing.assert_allclose(slope, ours, atol=1e-5)
-    assert step.new_loss == pytest.approx(float(((u - 0.05 * step.du) @ (v - 0.05 * step.dv) - rating) ** 2), abs=1e-9)
-    one = {"what": "descend", "users": [0], "movies": [0], "ratings": [rating], "U": u[None], "V": v[None]}
-    worker = tasks.run({**one, "rate": 0.05, "steps": 1})
-    np.testing.assert_allclose(worker["dU"][0], step.du, rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(worker["U"][-1, 0], step.new_u if len(worker["U"]) > 1 else u, rtol=1e-12, atol=1e-12)
-
-
-@settings(max_examples=60, deadline=None)
-@given(case=cases())
-def test_the_landmarks_are_where_a_scan_finds_them(case: tuple[np.ndarray, np.ndarray, float]) -> None:
-    u, v, rating = case
-    if not (u.any() or v.any()) or u @ v == rating:
-        with pytest.raises(ValueError, match="the gradient is zero"):
-            landmarks(u, v, rating)
-        return
-    lowest, even = landmarks(u, v, rating)
-    start = float((u @ v - rating) ** 2)
-    assert 0 < lowest < even
-    rates = np.linspace(0, 1.2 * even, 4001)
-    losses = loss_along(u, v, rating, rates)
-    inside = (rates > 0.002 * even) & (rates < 0.998 * even)
-    assert (losses[inside] < start).all()  # every step on the way to `even` gains something
-    assert loss_along(u, v, rating, np.array([even]))[0] == pytest.approx(start, rel=1e-6)
-    assert (losses[rates > 1.01 * even] > start).any()
-    at = loss_along(u, v, rating, np.array([lowest]))[0]
-    assert at <= losses[rates <= even].min() + 1e-6 * start
-
-
-def test_on_a_parabola_the_loss_is_back_at_twice_the_best_rate() -> None:
-    u, v = np.array([1.2, 0.9]), np.array([0.7, 1.4])
-    lowest, even = landmarks(u, v, float(u @ v) + 1e-6)  # a tiny error: both vectors hardly move
-    assert even / lowest == pytest.approx(2, rel=1e-5)
-    assert lowest == pytest.approx(1 / (2 * (u @ u + v @ v)), rel=1e-5)
-
-
-def test_repeated_steps_are_told_apart() -> None:
-    u, v, rating = np.array([1.2, 0.9]), np.array([0.7, 1.4]), 4.0
-    lowest, even = landmarks(u, v, rating)
-    told = {rate: verdict(repeated(u, v, rating, rate, 20)) for rate in (0.0, lowest / 2, 1.3 * lowest, 4 * even)}
-    assert list(told.values()) == ["still", "falls", "overshoots", "diverges"]
-    path = repeated(u, v, rating, 4 * even, 20)
-    assert len(path) < 20
-    for before, after in pairwise(path):
-        np.testing.assert_array_equal(after.u, before.new_u)
-    frames = descend_one(u, v, rating, lowest / 2)
-    np.testing.assert_allclose(
-        [step.new_loss for step in repeated(u, v, rating, lowest / 2, 5)], frames[1:], atol=1e-12
-    )
-
-
-def descend_one(u: np.ndarray, v: np.ndarray, rating: float, rate: float) -> np.ndarray:
-    one = {"what": "descend", "users": [0], "movies": [0], "ratings": [rating], "U": u[None], "V": v[None]}
-    return tasks.run({**one, "rate": rate, "steps": 5})["loss"]

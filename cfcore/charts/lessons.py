@@ -6,6 +6,7 @@ about 0.1 s. Nothing is told by colour alone: cells carry their number, lines th
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -111,7 +112,6 @@ def along_spec(
     here = pd.DataFrame(
         [(chosen[0], min(chosen[1], top), f"your step: {short(chosen[1])}")], columns=["rate", "loss", "name"]
     )
-    here["up"] = here["loss"] > 0.85 * top
     x = {
         "field": "rate",
         "type": "quantitative",
@@ -124,7 +124,7 @@ def along_spec(
         "type": "quantitative",
         "title": None,
         "scale": {"domain": [-0.13 * top, top], "nice": False},  # room for a name under the lowest point
-        "axis": {"values": [k * round_up(top / 5) for k in range(5)], "format": "~g"},
+        "axis": {"values": [k * round_up(top / 5) for k in range(5)], "format": ".3~s" if top >= 1e4 else ".3~r"},
     }
     at = {"x": x, "y": y}
     word = {"type": "text", "fontSize": 12, "clip": False}
@@ -178,10 +178,10 @@ def along_spec(
 
 
 def repeated_spec(losses: Sequence[float], floor: float = 1e-6) -> dict[str, Any]:
-    """The loss after each of some steps, the start first, on a logarithmic axis; the line ends at ``floor``."""
-    below = next((at for at, loss in enumerate(losses) if loss <= floor), len(losses) - 1)
-    shown = [max(loss, floor) for loss in losses[: below + 1]]
-    table = pd.DataFrame({"step": range(len(shown)), "shown": shown, "loss": losses[: below + 1]})
+    """The loss after each of some steps, the start first, on a logarithmic axis; the line ends above ``floor``."""
+    below = next((at for at, loss in enumerate(losses) if loss <= floor), len(losses))
+    shown = [max(loss, floor) for loss in losses[: max(below, 1)]]
+    table = pd.DataFrame({"step": range(len(shown)), "shown": shown, "loss": losses[: len(shown)]})
     low, high = limits(shown, log=True)
     steps = max(len(losses) - 1, 1)
     x = {
@@ -206,7 +206,7 @@ def repeated_spec(losses: Sequence[float], floor: float = 1e-6) -> dict[str, Any
     return {
         "$schema": SCHEMA,
         "height": 300,
-        "title": titled("Loss over repeated steps at this rate, down to a millionth"),
+        "title": titled("Loss over repeated steps at this rate, as far as a millionth"),
         "datasets": {"steps": table},
         "data": {"name": "steps"},
         "layer": [
@@ -226,9 +226,8 @@ def titled(text: str) -> dict[str, Any]:
 
 def _named(names: Sequence[str], **more: Any) -> dict[str, Any]:
     """An axis that shows ``names`` for the positions 0, 1, ..."""
-    quoted = ", ".join("'" + str(name).replace("\\", "\\\\").replace("'", "\\'") + "'" for name in names)
     return {
-        "labelExpr": f"[{quoted}][datum.value]",
+        "labelExpr": f"{json.dumps([str(name) for name in names])}[datum.value]",
         "labelAngle": 0,
         "labelLimit": 90,
         "labelOverlap": False,

@@ -4,7 +4,8 @@ All ways compute the same loss of the same factors; they differ in how they find
 
 bytes          every tensor that exists between forward and backward, each storage once: the lookup's own data (one-hot
                rows, indices, rating matrix), the factors, and what autograd keeps for the backward pass
-milliseconds   the fastest of a few passes, after one that is not counted: what else the machine does only adds
+milliseconds   the fastest of a few passes, after one that is not counted: other work on the machine can
+               only make a pass slower
 
 A pair of user and movie that comes twice is one cell of the rating matrix. So beyond the ratings that the data has the
 masked matrix no longer grows, and its loss is no longer that of the others.
@@ -44,9 +45,10 @@ def run(inputs: Mapping[str, Any], on_progress: Callable[[float], None] = lambda
         on_progress: told how much is done, from 0 to 1; what it raises ends the work.
 
     Returns:
-        ``ways`` (w,) their keys, ``n`` (s,) ratings; (w, s) each: ``milliseconds`` and ``loss``, NaN where it was
-        refused, ``bytes``, where it was refused those of its data alone, ``refused`` bool; ``why`` the refusals in
-        words; ``distinct``, how many ratings the data has: beyond them they come more than once; ``threads``.
+        ``ways`` (w,) their keys and ``names``, ``n`` (s,) ratings; (w, s) each: ``milliseconds`` and ``loss``, NaN
+        where it was refused, ``bytes``, where it was refused those of its data alone, ``refused`` bool; ``why`` the
+        refusals in words; ``distinct``, how many ratings the data has: beyond them they come more than once;
+        ``threads``.
 
     Raises:
         ValueError: there are no ratings.
@@ -80,6 +82,7 @@ def run(inputs: Mapping[str, Any], on_progress: Callable[[float], None] = lambda
     return {
         **found,
         "ways": list(WAYS),
+        "names": list(WAYS.values()),
         "n": np.array(sizes),
         "refused": refused,
         "why": why,

@@ -16,12 +16,12 @@ import numpy as np
 import torch
 
 from cfcore.approaches.scratch import LOOKUPS
+from cfcore.lessons.one_step import HUGE
 
 # A gradient is None only before the first backward(), which pyright cannot know.
 # pyright: reportOptionalMemberAccess=false, reportOptionalOperand=false, reportOperatorIssue=false
 
 MOST_STEPS = 1000
-HUGE = 1e12  # a loss beyond it has diverged
 
 
 def run(inputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -41,10 +41,10 @@ FIRST_STEPS = (
     "number of factors on average: with 50 far above any star, and 50 epochs may end worse than the global mean at any "
     "rate. Fewer factors help; more epochs do, too, but less."
 )
-NEAR = "Yours is within a factor of ten of it: with noise that is the same answer, and the lower of the two overfits later."
+NEAR = "Yours is within a factor of ten of it: with noise that is the same answer, and the lower one overfits later."
 RULES = (
-    "valley: two thirds into the longest fall; steep: where it falls fastest; slide: before the slope settles; minimum: "
-    "a tenth of the rate where it is lowest, fifth: a fifth."
+    "valley: two thirds into the longest fall; steep: where it falls fastest; slide: before the slope settles; "
+    "minimum: a tenth of the rate where it is lowest, fifth: a fifth."
 )
 ONLY_TRAIN = "The finder looks at the training loss alone: a rate that learns faster may also overfit sooner."
 

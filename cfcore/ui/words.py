@@ -7,7 +7,8 @@ import re
 
 import numpy as np
 
-from cfcore.charts.scales import against as against, short
+from cfcore.charts.scales import against as against
+from cfcore.charts.scales import short
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+\-!|~$:&])")
 _NUMBERED = re.compile(r"^(\d+)\.(?=\s|$)")  # the start of a list

@@ -63,10 +63,10 @@ def walk_the_corner(page: Page, server: Server) -> None:
     expect(one).to_be_enabled()  # the worker has computed the steps
     says(page, f"Step 0 · loss {first:.3f}")
     one.click()
-    expect(page.get_by_text("After 1 step the loss")).to_be_visible()
+    expect(page.get_by_text("In 1 step at a rate of 0.2")).to_be_visible()
     expect(one).to_be_enabled()
     page.get_by_role("button", name="10 steps", exact=True).click()
-    expect(page.get_by_text("After 11 steps the loss")).to_be_visible()
+    expect(page.get_by_text("In 11 steps at a rate of 0.2")).to_be_visible()
     assert said_loss(page) == pytest.approx(shown_loss(page), abs=0.02)
     assert said_loss(page) < first
 
@@ -78,14 +78,12 @@ def test_descent_steps_plays_pauses_and_resets(server: Server, page: Page) -> No
     play.click()
     says(page, r"Step (1[2-9]|[2-9]\d) ")
     page.get_by_role("button", name="Pause").click()
-    expect(
-        page.get_by_text(re.compile(r"After \d+ steps the loss")).filter(has_not_text="After 11 steps")
-    ).to_be_visible()
+    expect(page.get_by_text(re.compile(r"In \d+ steps at a rate")).filter(has_not_text="In 11 steps")).to_be_visible()
     at = page.locator("output").inner_text()
     step = re.search(r"Step (\d+)", at)
     assert step is not None
     assert 12 <= int(step[1]) < 111
-    expect(page.get_by_text(f"After {step[1]} steps the loss")).to_be_visible()  # the page is where the picture stopped
+    expect(page.get_by_text(f"In {step[1]} steps at a rate")).to_be_visible()  # the page is where the picture stopped
     page.get_by_role("link", name="Data", exact=True).click()
     expect(page.get_by_role("heading", name="Data", exact=True)).to_be_visible()
     page.get_by_role("link", name="Learn", exact=True).click()
@@ -129,7 +127,7 @@ def test_too_large_a_step_overshoots(server: Server, page: Page) -> None:
     slider.focus()
     slider.press("End")
     expect(page.get_by_text("from one side")).to_have_count(0)
-    expect(page.get_by_text(re.compile("jump over|to and fro|makes it worse"))).to_be_visible()
+    expect(page.get_by_text(re.compile("jump over|to and fro|go too far|without bound"))).to_be_visible()
 
 
 def test_the_lessons_fit_a_phone(server: Server, new_person) -> None:

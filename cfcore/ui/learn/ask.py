@@ -1,4 +1,4 @@
-"""What a lesson has a worker compute at the press of a button, and keeps for the visit."""
+"""What a lesson has a worker compute: the quick at once, the rest at the press of a button and kept for the visit."""
 
 from __future__ import annotations
 
@@ -9,10 +9,25 @@ import streamlit as st
 
 from cfcore.aside import Task
 from cfcore.ui import state
-from cfcore.ui.frame import guard
+from cfcore.ui.frame import draw_when, guard
 from cfcore.ui.words import sentence
 
 _MOMENT = 0.3  # seconds to wait for a worker before the page is drawn without its answer
+
+
+def quick(lesson: str, key: str, inputs: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The result of a task of :mod:`cfcore.lessons.tasks`; ``None`` until it is there, and then the page is drawn anew.
+
+    Meanwhile, or where it failed, this place says so.
+    """
+    task = state.jobs().compute("lesson", key, dict(inputs), again=True, owner=f"{state.visitor()}:{lesson}")
+    if not task.wait(_MOMENT):
+        st.caption("Waiting for a worker.")
+        draw_when(lambda: task.ended)
+        return None
+    if task.result is None:
+        st.warning(sentence(task.message), icon=":material/cloud_off:")
+    return task.result
 
 
 def asked(

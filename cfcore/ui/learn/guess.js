@@ -19,14 +19,15 @@ export default function (component) {
   const listen = (target, type, then) => target.addEventListener(type, then, { signal: stop.signal });
   const memo = (root.host ?? table).dataset, last = data.losses.length - 1;
   let at = memo.base === data.base ? Math.min(Number(memo.at), last) : 0;
-  let target = at, speed = 0, before = 0, edited = null;
+  let target = at, speed = 0, before = 0;
+  if (root.edited?.base !== data.base) root.edited = null; // a hand may still be at the slider when the frames come
   let chosen = memo.corner === data.corner && memo.chosen ? JSON.parse(memo.chosen) : ["U", 0, 0];
   const goesOn = memo.base === data.base && memo.target; // more frames have come while some were being shown
   memo.base = data.base;
   memo.corner = data.corner;
 
   const frame = () => Math.floor(at + 1e-9);
-  const shown = () => edited ?? { U: data.U[frame()], V: data.V[frame()], P: data.P[frame()], losses: data.losses[frame()] };
+  const shown = () => root.edited ?? { U: data.U[frame()], V: data.V[frame()], P: data.P[frame()], losses: data.losses[frame()] };
   const tell = (more) => setTriggerValue("moved", { base: data.base, at: frame(), ...more });
 
   function draw() {
@@ -36,7 +37,7 @@ export default function (component) {
       const share = Math.min(1, Math.max(0, (value - data.scale[0]) / (data.scale[1] - data.scale[0])));
       const paint = mixed(look.ramp, share);
       cell.style.backgroundColor = `rgb(${paint})`;
-      cell.style.color = brightness(paint) > 0.5 ? "#10202E" : "#FFFFFF";
+      cell.style.color = readable(paint);
       cell.firstChild.textContent = short(value, 2);
     }
     for (const button of table.querySelectorAll("[data-factor]")) {
@@ -99,7 +100,7 @@ export default function (component) {
       const errors = data.ratings.flatMap((r, u) => r.flatMap((given, m) => (given !== null && data.kept_back[u][m] === back ? [(next.P[u][m] - given) ** 2] : [])));
       return errors.length ? errors.reduce((a, b) => a + b, 0) / errors.length : null;
     };
-    edited = { ...next, losses: [loss(false), loss(true)] };
+    root.edited = { base: data.base, ...next, losses: [loss(false), loss(true)] };
     draw();
   }
 
@@ -140,7 +141,7 @@ export default function (component) {
   listen(play, "click", () => (speed ? halt() : run(100)));
   listen(ten, "click", () => run(10));
   listen(one, "click", () => run(1));
-  listen(reset, "click", () => { speed = 0; memo.target = ""; tell({ reset: true }); });
+  listen(reset, "click", () => { speed = 0; memo.target = ""; root.edited = null; tell({ reset: true }); });
   listen(rate, "change", () => { speed = 0; memo.target = ""; tell({ rate: Number(rate.value) }); });
   listen(table, "click", (event) => {
     const button = event.target.closest("[data-factor]");
@@ -203,6 +204,12 @@ function channels(colour) {
   pen.fillStyle = colour;
   pen.fillRect(0, 0, 1, 1);
   return [...pen.getImageData(0, 0, 1, 1).data.slice(0, 3)];
+}
+
+// Black or white, whichever stands out more (WCAG's relative luminance: the two are even at 0.18).
+function readable(colour) {
+  const [r, g, b] = colour.map((x) => ((x / 255 + 0.055) / 1.055) ** 2.4);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.18 ? "#10202E" : "#FFFFFF";
 }
 
 const brightness = ([r, g, b]) => (0.299 * r + 0.587 * g + 0.114 * b) / 255;

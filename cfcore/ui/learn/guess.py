@@ -22,9 +22,10 @@ from cfcore.lessons.corner import N_FACTORS, Corner, mse_of, pick_corner, start
 from cfcore.ratings import Ratings
 from cfcore.ui import state
 from cfcore.ui.components import how_many
-from cfcore.ui.frame import draw_when, guard
+from cfcore.ui.frame import guard
+from cfcore.ui.learn.ask import quick
 from cfcore.ui.learn.state import aha, hidden, memory
-from cfcore.ui.words import error, number, sentence
+from cfcore.ui.words import error, number
 
 HIDEABLE = {
     "factors": "The slider that changes a factor",
@@ -34,7 +35,6 @@ HIDEABLE = {
 }
 STEPS = 100  # computed at a time
 KEY = "learn-corner"
-_MOMENT = 0.3  # seconds to wait for a worker before the page is drawn without its answer
 _PART = Path(__file__).parent
 _HTML = """
 <div class="corner">
@@ -70,28 +70,35 @@ def _draw(ratings: Ratings) -> None:
         begin(kept, corner, ratings.scale)
         st.markdown(
             "Every person and every film gets two numbers, their **factors**. A prediction is their dot product: first "
-            f"times first plus second times second. Change one of the {_n_numbers(corner)} numbers, and a whole row "
-            "or column follows. Then let gradient descent turn all of them at once, each against its own gradient."
+            f"times first plus second times second. Choose one of the {_n_numbers(corner)} grey numbers and move its "
+            "slider: a whole row or column follows. Then let gradient descent move all of them at once, each against "
+            "its own gradient."
         )
-        problem = _compute(kept, corner)
-        _component()(data=guess_data(ratings, corner, kept), key=KEY, on_moved_change=_take)
-        st.caption(
-            "In each cell the prediction, under it the rating that was given. Ratings in brackets are kept back: "
-            "descent never sees them. Empty cells are holes, which get a prediction all the same."
-        )
-        if problem:
-            st.warning(problem, icon=":material/cloud_off:")
+        picture = st.container()
+        _compute(kept, corner)  # what keeps the steps away is said below the picture
+        with picture:
+            _component()(data=guess_data(ratings, corner, kept), key=KEY, on_moved_change=_take)
+            st.caption(
+                "In each cell the prediction, under it the rating that was given. Ratings in brackets are kept back: "
+                "descent never sees them. Empty cells are holes, which get a prediction all the same."
+            )
         _say(kept, corner)
         if not hidden("corner"):
             st.button("Another corner", icon=":material/casino:", key="learn:corner", on_click=_another)
 
 
 def begin(kept: dict[str, Any], corner: Corner, scale: tuple[float, float]) -> None:
-    """Start at random factors, unless ``kept`` holds some: ``U`` (u, 2), ``V`` (m, 2) and the ``losses`` so far."""
+    """Start at random factors, unless ``kept`` holds some: ``U`` (u, 2), ``V`` (m, 2) and the ``losses`` so far.
+
+    Also kept: the ``descent``, its rate and the step at which it began; ``by_hand``, the loss before and after a number
+    was changed by hand, until the next step; the ``frames`` of the worker, if they are there; and the ``base``, which
+    names the factors and the rate that the browser shows.
+    """
     kept.setdefault("rate", rates(scale)[2])
     if "U" not in kept:
         U, V = start(corner, kept["number"])
-        kept |= {"U": U, "V": V, "losses": [], "frames": None}
+        kept |= {"U": U, "V": V, "losses": [], "frames": None, "by_hand": None}
+        kept["descent"] = {"rate": None, "begun": 0}
         _note(kept, corner)
 
 
@@ -104,23 +111,29 @@ def rates(scale: tuple[float, float]) -> list[float]:
 def move(kept: dict[str, Any], corner: Corner, told: dict[str, Any]) -> None:
     """Take over what the browser has told: how many steps it has shown, a number changed by hand, another rate."""
     if told.get("reset"):
-        for name in ("U", "V", "losses", "frames"):
-            kept.pop(name, None)
+        for name in ("U", "V"):
+            kept.pop(name, None)  # so that it begins anew
         return
-    frames = kept.get("frames")
-    if frames is None or told.get("base") != frames["base"]:
+    if told.get("base") != kept["base"]:
         return  # of a picture that is gone
-    at = min(max(int(told["at"]), 0), len(frames["loss"]) - 1)
+    frames = kept["frames"] or _still(kept)
+    at = min(max(int(told["at"]), 0), len(frames["U"]) - 1)
+    if at and (kept["by_hand"] or kept["descent"]["rate"] != kept["rate"]):
+        kept["descent"] = {"rate": kept["rate"], "begun": len(kept["losses"]) - 1}
+    if at:
+        kept["by_hand"] = None
     kept["U"], kept["V"] = frames["U"][at], frames["V"][at]
     kept["losses"] = kept["losses"] + frames["losses"][1 : at + 1]
-    kept["frames"] = None if told.get("edit") or told.get("rate") else _rest(frames, at)
+    gone = kept["frames"] is None or told.get("edit") or told.get("rate")
+    kept["frames"] = None if gone else _rest(frames, at)
     if told.get("edit"):
         side, row, factor, value = told["edit"]
         if side in ("U", "V") and math.isfinite(value):
             kept[side] = kept[side].copy()
             kept[side][int(row), int(factor)] = value
-            kept["losses"] = kept["losses"][:-1]  # no step: the point moves
+            before = kept["losses"].pop()[0]  # no step: the point moves
             _note(kept, corner)
+            kept["by_hand"] = (before, kept["losses"][-1][0])
     if told.get("rate"):
         kept["rate"] = float(told["rate"])
 
@@ -133,7 +146,7 @@ def guess_data(ratings: Ratings, corner: Corner, kept: dict[str, Any]) -> dict[s
     given = [[None if not math.isfinite(value) else value for value in row] for row in corner.rating.tolist()]
     return {
         "corner": f"{ratings.about.name}:{kept['number']}",
-        "base": frames["base"],
+        "base": kept["base"],
         "users": [_short(ratings.users.user_id[user]) for user in corner.user_idx],
         "films": titles,
         "ratings": given,
@@ -164,35 +177,23 @@ def _corner(dataset: str, number: int) -> Corner:
     return pick_corner(state.ratings(dataset), number)
 
 
-def _compute(kept: dict[str, Any], corner: Corner) -> str:
-    """Ask the worker for the steps from here on; gives what is wrong in words, if anything."""
+def _compute(kept: dict[str, Any], corner: Corner) -> None:
+    """Ask the worker for the steps from here on; what is left of those before lasts until they are here."""
     users, movies = np.nonzero(corner.given)
     inputs = {"what": "descend", "users": users, "movies": movies, "ratings": corner.rating[users, movies]}
     inputs |= {"U": kept["U"], "V": kept["V"], "rate": kept["rate"], "steps": STEPS}
-    base = hashlib.sha256(
-        b"".join(np.asarray(inputs[name], float).tobytes() for name in sorted(inputs) if name != "what")
-    )
-    key = f"descend:{base.hexdigest()[:24]}"
-    frames = kept["frames"]
-    if frames is not None and frames["whole"] and frames["base"] == key:
-        return ""
-    task = state.jobs().compute("lesson", key, inputs, again=True, owner=f"{state.visitor()}:guess")
-    if not task.wait(_MOMENT):
-        if frames is not None:
-            frames["base"] = key  # what is left of the steps before lasts until the next ones are here
-        draw_when(lambda: task.ended)
-        return ""
-    if task.result is None:
-        kept["frames"] = None
-        return sentence(task.message)
-    losses = _losses(task.result["predictions"], corner)
-    kept["frames"] = {**task.result, "base": key, "losses": losses, "whole": True}
-    return ""
+    values = (np.asarray(inputs[name], float).tobytes() for name in sorted(inputs) if name != "what")
+    kept["base"] = hashlib.sha256(b"".join(values)).hexdigest()[:24]
+    if kept["frames"] is not None and kept["frames"]["base"] == kept["base"]:
+        return
+    found = quick("guess", f"descend:{kept['base']}", inputs)
+    if found is not None:
+        kept["frames"] = {**found, "base": kept["base"], "losses": _losses(found["predictions"], corner)}
 
 
 def _rest(frames: dict[str, Any], at: int) -> dict[str, Any]:
     """The frames from ``at`` on."""
-    return {**frames, **{name: frames[name][at:] for name in ("U", "V", "predictions", "losses")}, "whole": False}
+    return {**frames, **{name: frames[name][at:] for name in ("U", "V", "predictions", "losses")}, "base": ""}
 
 
 def _losses(predictions: np.ndarray, corner: Corner) -> list[list[float | None]]:
@@ -204,7 +205,7 @@ def _still(kept: dict[str, Any]) -> dict[str, Any]:
     """The one frame that needs no worker."""
     U, V = kept["U"], kept["V"]
     frame = {"U": U[None], "V": V[None], "predictions": (U @ V.T)[None], "losses": kept["losses"][-1:]}
-    return {**frame, "base": "", "diverged": False}
+    return {**frame, "diverged": False}
 
 
 def _note(kept: dict[str, Any], corner: Corner) -> None:
@@ -225,17 +226,19 @@ def _another() -> None:
 
 
 def said(kept: dict[str, Any], corner: Corner) -> str:
-    """What has been learned after at least one step, with its numbers."""
-    (first, _), (now, back) = kept["losses"][0], kept["losses"][-1]
-    if now > first:
+    """What the last descent has done, or a number changed by hand after it, with its numbers."""
+    if kept["by_hand"]:
+        before, after = kept["by_hand"]
         return (
-            f"The loss rose from {error(first)} to {error(now)}: at a rate of {number(kept['rate'])} every step "
-            "jumps too far."
+            f"One number changed by hand has taken the loss from {error(before)} to {error(after)}; descent has taken "
+            "no step since."
         )
-    steps = how_many(len(kept["losses"]) - 1, "step", "steps")
-    text = (
-        f"After {steps} the loss has gone from {error(first)} to {error(now)}, and nobody said what the numbers mean."
-    )
+    begun, rate = kept["descent"]["begun"], kept["descent"]["rate"]
+    first, (now, back) = kept["losses"][begun][0], kept["losses"][-1]
+    steps = f"{how_many(len(kept['losses']) - 1 - begun, 'step', 'steps')} at a rate of {number(rate)}"
+    if now > first:
+        return f"In {steps} the loss rose from {error(first)} to {error(now)}: they jump too far."
+    text = f"In {steps} the loss has gone from {error(first)} to {error(now)}, and nobody said what the numbers mean."
     if back is None:
         return text
     text += f" On the {how_many(int(corner.hidden.sum()), 'rating', 'ratings')} kept back it is {error(back)}"
@@ -253,7 +256,8 @@ def _say(kept: dict[str, Any], corner: Corner) -> None:
         return
     now = kept["losses"][0][0]
     st.markdown(
-        f"As they are, the {_n_numbers(corner)} numbers miss {int(corner.given.sum())} ratings by **{error(now)}**."
+        f"As they are, the {_n_numbers(corner)} numbers miss {int(corner.given.sum())} ratings by "
+        f"{error(math.sqrt(now))} on average (the loss, **{error(now)}**, is the mean of the squares)."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ from cfcore.charts.bench import bench_spec
 from cfcore.charts.lessons import lookup_alt, lookup_spec
 from cfcore.ratings import Ratings
 from cfcore.ui import state
-from cfcore.ui.frame import draw_when, guard
-from cfcore.ui.learn.ask import asked
+from cfcore.ui.components import how_many
+from cfcore.ui.frame import guard
+from cfcore.ui.learn.ask import asked, quick
 from cfcore.ui.learn.state import aha, hidden, memory
 from cfcore.ui.words import count, plain, seconds, sentence
 from cfcore.ui.words import memory as amount
@@ -26,14 +28,7 @@ HIDEABLE = {
 }
 MOST_USERS = 1000  # to choose from: a list of more takes the browser long
 MOST_ROWS = 100_000  # ratings to measure with
-WAYS = {
-    "onehot": "one-hot, dense",
-    "sparse": "one-hot, sparse",
-    "index": "index",
-    "embedding": "nn.Embedding",
-    "matrix": "masked matrix",
-}
-_MOMENT = 0.5  # seconds to wait for a worker before the page is drawn without its answer
+TELLING = 1.5  # a ratio worth a word
 
 
 def lesson(ratings: Ratings) -> None:
@@ -60,27 +55,22 @@ def _cells(ratings: Ratings) -> None:
                 key=f"learn:user:{ratings.about.name}",
                 persist_state="session",
             )
-        task = state.jobs().compute(
-            "lesson",
-            f"lookup:{ratings.about.name}:{user}",
-            {"what": "lookup", "n_users": ratings.n_users, "user": user, "seed": 42, **_busiest(ratings)},
-            again=True,
-            owner=f"{state.visitor()}:lookup",
-        )
-        if not task.wait(_MOMENT):
-            st.caption("The worker is starting.")
-            draw_when(lambda: task.ended)
-        elif task.result is None:
-            st.warning(sentence(task.message), icon=":material/cloud_off:")
-        else:
-            _product(ratings, user, task.result)
+            if ratings.n_users > MOST_USERS:
+                st.caption(f"To choose from: the first {count(MOST_USERS)} of {count(ratings.n_users)} users.")
+        name = ratings.about.name
+        inputs = {"what": "lookup", "n_users": ratings.n_users, "user": user, "seed": 42, **_busiest(name)}
+        found = quick("lookup", f"lookup:{name}:{user}", inputs)
+        if found is not None:
+            _product(ratings, user, found)
             if not hidden("print"):
                 st.divider()
-                _small_print(task.result)
+                _small_print(found)
 
 
-def _busiest(ratings: Ratings) -> dict[str, np.ndarray]:
+@st.cache_data(max_entries=8, show_spinner=False)
+def _busiest(dataset: str) -> dict[str, np.ndarray]:
     """Up to 2,000 ratings of the 20 users who rated most: where many are summed, the order of the sum shows."""
+    ratings = state.ratings(dataset)
     busy = np.argsort(-np.bincount(ratings.user_idx, minlength=ratings.n_users), kind="stable")[:20]
     rows = np.random.default_rng(0).permutation(np.flatnonzero(np.isin(ratings.user_idx, busy)))[:2000]
     return {"users": ratings.user_idx[rows], "movies": ratings.item_idx[rows], "ratings": ratings.rating[rows]}
@@ -110,7 +100,7 @@ def _product(ratings: Ratings, user: int, found: Mapping[str, Any]) -> None:
 
 
 def _small_print(found: Mapping[str, Any]) -> None:
-    st.markdown("**The small print.** Zeros add nothing, with three exceptions in floating point:")
+    st.markdown("**The small print.** Zeros add nothing, with two exceptions in floating point:")
     zero, infinite = found["zero_product"], found["inf_product"]
     table = pd.DataFrame(
         [
@@ -123,10 +113,20 @@ def _small_print(found: Mapping[str, Any]) -> None:
     signs = "agree" if found["zero_same_sign"] else "differ"
     st.markdown(
         f"`torch.equal` calls 0.0 and -0.0 equal, but their signs {signs}; and 0 times infinity is not a number, "
-        "so one exploded row spoils the product of every user, and the lookup of one only. Gradients are "
-        f"sums over ratings, taken in another order: on {count(found['gradient_n'])} ratings, "
-        f"{count(found['gradient_differ'])} of the {count(found['gradient_size'])} numbers of the two differ, "
-        f"the most by {found['gradient_most']:.1e}, which is {found['gradient_share']:.1e} of the largest."
+        f"so one exploded row spoils the product of every user, and the lookup of one only."
+    )
+    st.markdown(f"And the gradients agree but for the order of summation. {order_words(found)}")
+
+
+def order_words(found: Mapping[str, Any]) -> str:
+    """In how many numbers the gradients of the product and of the lookup differ, and by how much."""
+    n, size = how_many(int(found["gradient_n"]), "rating", "ratings"), count(found["gradient_size"])
+    why = "Gradients are sums over ratings, and the product and the lookup take them in another order"
+    if not found["gradient_differ"]:
+        return f"{why}: with {n} no digit of the {size} numbers differs here; with longer sums the last ones may."
+    return (
+        f"{why}: with {n}, {count(found['gradient_differ'])} of the {size} numbers differ between the two, the most by "
+        f"{found['gradient_most']:.1e}, which is {found['gradient_share']:.1e} of the largest."
     )
 
 
@@ -134,10 +134,15 @@ def _bench(ratings: Ratings) -> None:
     with guard():
         kept = memory("lookup")
         st.markdown(
-            "**What it costs.** One forward and backward pass, 50 factors, measured on the worker of this server."
+            "**What it costs.** One forward and backward pass with 50 factors, five ways: the **dense** one-hot "
+            "product; **sparse**, where only the ones are stored; the **index**, which copies rows; `nn.Embedding`, "
+            "which is that; and the **masked matrix**, which predicts every pair there is and masks those that nobody "
+            "rated. Measured on the worker of this server, which does nothing else meanwhile: a run in training goes "
+            "first."
         )
-        at_work = "Measuring five lookups at five sizes"
-        result = asked(kept, "bench", "bench", lambda: _rows(ratings), label="Measure", at_work=at_work)
+        at_work = "Measuring five lookups at five sizes, after any run in training"
+        inputs = partial(_rows, ratings.about.name)
+        result = asked(kept, "bench", "bench", inputs, label="Measure", at_work=at_work)
         if result is not None:
             show_bench(result)
             st.button("Measure again", icon=":material/timer:", key="learn:measure-again", on_click=_again)
@@ -149,7 +154,9 @@ def _again() -> None:
     kept["bench:tries"] += 1
 
 
-def _rows(ratings: Ratings) -> dict[str, Any]:
+@st.cache_data(max_entries=4, show_spinner=False)
+def _rows(dataset: str) -> dict[str, Any]:
+    ratings = state.ratings(dataset)
     rows = np.random.default_rng(0).permutation(len(ratings))[:MOST_ROWS]
     return {
         "users": ratings.user_idx[rows],
@@ -162,7 +169,7 @@ def _rows(ratings: Ratings) -> dict[str, Any]:
 
 def show_bench(result: Mapping[str, Any]) -> None:
     """Bytes and milliseconds of every lookup as two charts, and a sentence with the two ends."""
-    names = [WAYS[way] for way in result["ways"]]
+    names = list(result["names"])
     refused = dict(zip(names, result["refused"], strict=True))
     left, right = st.columns(2, gap="medium")
     for place, field, title, say in (
@@ -203,11 +210,18 @@ def ends(result: Mapping[str, Any]) -> str:
             f"For {count(n)} ratings dense one-hot would need {_bytes(held[dense])} and is refused; the index needs "
             f"{_bytes(held[index])} and {_milliseconds(ms[index])} for the same numbers."
         )
-    return (
+    text = (
         f"For {count(n)} ratings dense one-hot holds {_bytes(held[dense])} and takes {_milliseconds(ms[dense])}; the "
-        f"index holds {_bytes(held[index])} and takes {_milliseconds(ms[index])}: {held[dense] / held[index]:.0f} "
-        f"times less memory, {ms[dense] / ms[index]:.0f} times the speed, the same numbers."
+        f"index holds {_bytes(held[index])} and takes {_milliseconds(ms[index])}"
     )
+    ratios = [
+        f"{ratio:.{0 if ratio >= 10 else 1}f} times {what}"
+        for what, ratio in (("less memory", held[dense] / held[index]), ("the speed", ms[dense] / ms[index]))
+        if ratio > TELLING
+    ]
+    if ratios:
+        return f"{text}: {', '.join(ratios)}, the same numbers."
+    return f"{text}. With so few users a one-hot row is short; the difference grows with users + movies."
 
 
 def _last(values: np.ndarray, refused: np.ndarray, say: Any) -> str:

@@ -11,10 +11,11 @@ import streamlit as st
 from cfcore.charts.lessons import along_spec, repeated_spec
 from cfcore.charts.scales import short
 from cfcore.lessons.corner import N_FACTORS, pick_corner
-from cfcore.lessons.one_step import Step, finite_difference, landmarks, loss_along, one_step, repeated, verdict
+from cfcore.lessons.one_step import H, Step, finite_difference, landmarks, loss_along, one_step, repeated, verdict
 from cfcore.ratings import Ratings
 from cfcore.ui import state
-from cfcore.ui.frame import draw_when, guard
+from cfcore.ui.frame import guard
+from cfcore.ui.learn.ask import quick
 from cfcore.ui.learn.state import aha, hidden
 from cfcore.ui.words import sentence
 
@@ -24,15 +25,15 @@ HIDEABLE = {
     "eta": "The learning-rate slider of one step",
 }
 STEPS = 20  # repeated at the chosen rate
-_MOMENT = 0.3  # seconds to wait for a worker before the page is drawn without its answer
 
 
 def lesson(ratings: Ratings) -> None:
     """One fragment: the slider moves everything below the choice of the rating."""
     st.markdown(
         "Training looks at a rating, sees by how much it is missed, and moves the two vectors a little so that it is "
-        "missed by less. These are all the numbers of one such step. With many ratings the gradient is the mean of "
-        "terms like this one."
+        "missed by less. These are all the numbers of one such step: *u* and *v* are the factors of the person and the "
+        "film (random here, as before any training), *r* the rating, *r̂* its prediction, *e* the error, *L* the loss, "
+        "and *η* the learning rate. With many ratings the gradient is the mean of terms like this one."
     )
     st.fragment(_draw)(ratings)
 
@@ -57,16 +58,12 @@ def _draw(ratings: Ratings) -> None:
         except ValueError as exact:
             st.info(f"{sentence(str(exact))} Choose another rating.", icon=":material/check:")
             return
-        numbers = st.container()
-        rate = _rate(
-            f"learn:eta:{ratings.about.name}:{chosen}", lowest, even
-        )  # its slider stands beside what it moves most, the pictures
+        rate = _rate(f"learn:eta:{ratings.about.name}:{chosen}", lowest, even)
         step = one_step(u, v, rating, rate)
-        with numbers:
-            formulas(step, rate)
-            if not hidden("check"):
-                _check(step)
+        formulas(step, rate)
         _pictures(step, rate, lowest, even)
+        if not hidden("check"):
+            _check(step)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -133,19 +130,20 @@ def formulas(step: Step, rate: float) -> None:
 
 def _check(step: Step) -> None:
     """The gradient by hand, by autograd on the worker, and by finite difference, with their greatest difference."""
+    st.markdown("**Is the gradient right?** The formula, PyTorch's autograd, and a difference that needs no calculus:")
     inputs = {"what": "descend", "users": [0], "movies": [0], "ratings": [step.rating], "steps": 1, "rate": 0.0}
     inputs |= {"U": step.u[None], "V": step.v[None]}
     key = f"step:{step.u.tolist()}:{step.v.tolist()}:{step.rating}"
-    task = state.jobs().compute("lesson", key, inputs, again=True, owner=f"{state.visitor()}:step")
-    ready = task.wait(_MOMENT)
+    place = st.container()
+    found = quick("step", key, inputs)  # what keeps it away is said below the table
     by_hand = np.concatenate([step.du, step.dv])
     gradients = {
         "by hand": by_hand,
         "autograd": None,
         "finite difference": np.concatenate(finite_difference(step.u, step.v, step.rating)),
     }
-    if task.result is not None:
-        gradients["autograd"] = np.concatenate([task.result["dU"][0], task.result["dV"][0]])
+    if found is not None:
+        gradients["autograd"] = np.concatenate([found["dU"][0], found["dV"][0]])
     table = pd.DataFrame(
         {
             name: ["…"] * len(by_hand) if values is None else [f"{value:.9f}" for value in values]
@@ -153,19 +151,16 @@ def _check(step: Step) -> None:
         }
     )
     table.insert(0, "", [f"∂L/∂{name}{k + 1}" for name in ("u", "v") for k in range(len(step.u))])
-    st.dataframe(
+    place.dataframe(
         table, hide_index=True, width="stretch", alt="The gradient by hand, by autograd and by finite difference."
     )
-    if not ready:
-        draw_when(lambda: task.ended)
-    elif task.result is None:
-        st.warning(sentence(task.message), icon=":material/cloud_off:")
-    else:
+    if found is not None:
         apart = [np.abs(gradients[name] - by_hand).max() for name in ("autograd", "finite difference")]
         st.caption(
             f"Greatest difference from the formula: autograd {apart[0]:.1g}, central finite difference {apart[1]:.1g}. "
-            "Autograd applies the same rules and rounds the same way; the finite difference only looks at the loss a "
-            "little to the left and to the right."
+            "Autograd applies the same rules, so it agrees up to the last digit. The finite difference only looks at "
+            f"the loss {H:g} to the left and {H:g} to the right. It is so exact because the loss is a parabola in each "
+            "single coordinate, and the slope of a parabola in the middle is that of the chord."
         )
 
 
@@ -201,14 +196,18 @@ def _pictures(step: Step, rate: float, lowest: float, even: float) -> None:
 def repeated_words(path: list[Step], rate: float) -> str:
     """What repeated steps at this rate did, in a sentence with its numbers."""
     first, last, n = path[0].loss, path[-1].new_loss, len(path)
+    highest = max(step.new_loss for step in path)
     return {
         "still": "A step of nothing changes nothing.",
-        "falls": f"{n} steps at {rate:.3g}: the loss goes from {_loss(first)} to {_loss(last)}, from one side.",
+        "falls": f"{n} steps at {rate:.3g}: the loss goes from {_loss(first)} to {_loss(last)}, always from one side.",
         "overshoots": f"{n} steps at {rate:.3g}: they jump over the rating and still come closer, from {_loss(first)} "
         f"to {_loss(last)}.",
-        "swings": f"{n} steps at {rate:.3g}: to and fro over the rating, without coming to rest: {_loss(last)} after "
-        f"{_loss(first)}.",
-        "diverges": f"At {rate:.3g} every step makes it worse: the loss passes a million million in step {n}.",
+        "swings": f"{n} steps at {rate:.3g} go too far: on the way the loss rises from {_loss(first)} to "
+        f"{_loss(highest)}; it ends at {_loss(last)}."
+        if highest > first
+        else f"{n} steps at {rate:.3g}: to and fro over the rating, and hardly closer: from {_loss(first)} to "
+        f"{_loss(last)}.",
+        "diverges": f"At {rate:.3g} the loss ends up growing without bound: it passes a million million in step {n}.",
     }[verdict(path)]
 
 
