@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 import re
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from cfcore.approaches import make_config, train
+from cfcore.approaches import describe, make_config, train
 from cfcore.aside import Task
 from cfcore.config import RunRequest, SplitConfig
 from cfcore.embeddings import recovery, truth_of
 from cfcore.lessons import ladder, same_step, squeeze
+from cfcore.lessons.levels import PLACES
 from cfcore.outcome import outcome_of
 from cfcore.ratings import Ratings, Split, make_split
 from cfcore.runs import Run
@@ -49,12 +51,33 @@ def test_two_levels_stand_beside_each_other_with_their_marks() -> None:
     lines = table(app, "From scratch")
     assert list(lines["From scratch"])[4:6] == [where("scratch.py", "loss.backward()"), where("scratch.py", "w -= lr")]
     assert len({*lines["fastai, dot product"]}) == 2
+    counts = [n_marked(key) for key in ("scratch", "fastai_dot")]
+    assert f"stand on {counts[0]} lines of From scratch and on {counts[1]} of fastai, dot product." in texts(app)
     next(each for each in app.selectbox if each.label == "Beside it").set_value("pytorch").run()
     assert list(app.dataframe[0].value["PyTorch"])[5] == where("pytorch.py", "optimizer.step()")
     assert any("self.user = nn.Embedding(n_users, embedding_size)" in code.value for code in app.code)
     next(each for each in app.selectbox if each.label == "Beside it").set_value("scratch").run()
     assert not app.exception
     assert len(app.dataframe[0].value.columns) == 3
+
+
+@pytest.mark.usefixtures("jobs")
+def test_a_level_that_the_page_changes_gets_a_new_box_which_no_late_choice_can_undo() -> None:
+    app = open_lesson("levels")
+    app.session_state["learn"][("levels", "sample")]["right"] = "pytorch"
+    app.run()
+    box = next(each for each in app.selectbox if each.label == "Beside it")
+    assert (box.value, box.key) == ("pytorch", "learn:levels:right~1")
+    assert "PyTorch" in app.dataframe[0].value.columns
+
+
+def n_marked(key: str) -> int:
+    """The lines of a level's files that hold the piece of a mark, found by reading the files."""
+    return sum(
+        any(piece in line for piece, _ in PLACES.get(source.stem, ()))
+        for source in describe(key).sources
+        for line in source.read_text().splitlines()
+    )
 
 
 def where(name: str, piece: str) -> str:
@@ -70,15 +93,15 @@ def test_the_steps_on_the_page_are_those_of_the_worker(sample: Ratings) -> None:
     button(app, "Take the steps").click().run()
     config = make_config("fastai_dot", scale=sample.scale)
     result = same_step.run({"split": make_split(sample, RANDOM), "config": config})
-    shown = table(app, "They part").set_index("Against fastai's plain step")
+    shown = table(app, "First difference").set_index("Against fastai's plain step")
     for way, values in zip(result["ways"], result["difference"], strict=True):
         row = shown.loc[NAMES[way]]
         for step in (1, 2, 6, 12):
             text = row[f"Step {step}"]
             exact = float(values[step - 1])
             assert text == "0 exactly" if exact == 0 else numbers(text) == [pytest.approx(exact, rel=0.06)]
-        first = next((f"at step {k}" for k, value in enumerate(values, start=1) if value), "never: equal to the bit")
-        assert row["They part"] == first
+        first = next((f"at step {k}" for k, value in enumerate(values, start=1) if value), "none, equal to the bit")
+        assert row["First difference"] == first
     worst = max(result["difference"][result["ways"].index(way)].max() for way in ("scratch", "embedding"))
     said = numbers(aha(app, "In 12 steps").replace("500,000", "500000"))
     assert said[:3] == [12, pytest.approx(result["moved"][-1], rel=0.05), pytest.approx(worst, rel=0.05)]
@@ -135,7 +158,7 @@ def test_a_teacher_can_hide_each_part_of_lesson_four() -> None:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Larger batches and two epochs: the page's numbers are what is looked at here."""
     monkeypatch.setattr(ladder, "_STEPS", 20)
-    monkeypatch.setattr(ladder, "_ALL", {**ladder._ALL, "epochs": 2, "embedding_size": 4})
+    monkeypatch.setattr(ladder, "_ALL", {**ladder._ALL, "epochs": 2, "embedding_size": 4, "learning_rate": 0.05})
 
 
 def finish(jobs: FakeJobs, run: Run, split: Split) -> Run:
@@ -173,7 +196,7 @@ def test_one_click_queues_four_named_runs_of_one_group_and_their_numbers_arrive(
     arrays = [jobs.store.arrays(run.id) for run in runs]
     rmse = [math.sqrt(np.mean((each["valid_predictions"] - truth) ** 2)) for each in arrays]
     shown = table(app, "Rung")
-    assert [float(text) for text in shown["RMSE, stars"][:4]] == [pytest.approx(value, abs=6e-4) for value in rmse]
+    assert [float(text) for text in shown["RMSE"][:4]] == [pytest.approx(value, abs=6e-4) for value in rmse]
     for at in (1, 2, 3):
         text = shown["Against the rung before"][at]
         assert float(text.split()[0]) == pytest.approx(abs(rmse[at] - rmse[at - 1]), abs=6e-4)
@@ -182,6 +205,12 @@ def test_one_click_queues_four_named_runs_of_one_group_and_their_numbers_arrive(
     said = aha(app, "From the bare dot product")
     assert numbers(said)[:3] == [pytest.approx(value, abs=6e-4) for value in (rmse[0], rmse[3], gains.max())]
     assert f"largest step is {['range', 'bias', 'weight decay'][int(gains.argmax())]}" in said
+    start = next(each.value for each in app.caption if "Without range and bias" in each.value)
+    losses = [epoch.valid_loss for epoch in runs[0].history]
+    of_mean = np.mean((sample.rating[split.train].mean(dtype=float) - truth) ** 2)
+    behind = next((n for n, loss in enumerate(losses) if loss <= of_mean), len(losses))
+    expected = [sample.rating.mean(dtype=float), math.sqrt(losses[0]), behind]
+    assert numbers(start.split("begins near 0,")[1])[:3] == [pytest.approx(each, abs=6e-3) for each in expected]
     assert_what_the_biases_hold(app, arrays[3], split)
 
 
@@ -213,7 +242,11 @@ def assert_what_the_biases_hold(app: AppTest, arrays: dict[str, np.ndarray], spl
     means = math.sqrt(np.mean((stars.mean(dtype=float) - truth) ** 2))
     errors = [means, rmse(score), rmse(whole - taste), rmse(whole)]
     shown = app.table[-1].value
-    assert [float(text) for text in shown["RMSE, stars"]] == [pytest.approx(each, abs=6e-4) for each in errors]
+    assert [float(text) for text in shown["RMSE"]] == [pytest.approx(each, abs=6e-4) for each in errors]
+    gained, adds = (means**2 - each**2 for each in (errors[3], errors[2]))
+    assert 0 < adds < gained, "the sentence below is said of such a model only"
+    share = 100 * adds / gained
+    assert re.findall(r"([\d.]+)%", aha(app, "Of what the model gains")) == [f"{share:.1f}", f"{100 - share:.1f}"]
 
 
 @pytest.mark.usefixtures("quick")
@@ -227,7 +260,7 @@ def test_a_ladder_with_a_broken_rung_says_so(jobs: FakeJobs, sample: Ratings) ->
     finish(jobs, last, split)
     app.run()
     assert "Not every rung came to its end" in texts(app)
-    assert list(table(app, "Rung")["RMSE, stars"])[:3] == ["–"] * 3
+    assert list(table(app, "Rung")["RMSE"])[:3] == ["–"] * 3
 
 
 # What the factors mean
@@ -282,9 +315,59 @@ def test_the_findings_are_those_of_numpy(jobs: FakeJobs, learned_run: Run, sampl
     apart = np.ptp(second[half]) / second.std()
     assert f"stand {apart:.1f} standard deviations apart" in text
 
+    axes = centred @ Vt.T  # (m, k): signs are free, so r is compared without them
+    assert_what_the_axes_follow(text, sample, seen, split, axes, half)
+
     truth = truth_of(sample, seen)
     r2 = recovery(X, truth.values, shuffles=2).r2
     assert f"{truth.names[int(r2.argmax())]} with R² = {r2.max():.2f}" in text
+
+
+def assert_what_the_axes_follow(
+    text: str, sample: Ratings, seen: np.ndarray, split: Split, axes: np.ndarray, half: np.ndarray
+) -> None:
+    """The sentences on PC1 and PC2, and the one to take away, from correlations by numpy."""
+    _, movies, stars = split.part(split.train)
+    n = np.bincount(movies, minlength=sample.n_items)
+    mean = np.bincount(movies, stars, minlength=sample.n_items)[seen] / n[seen]
+    genres = sample.items.genres[seen][half]
+    known = {"year": sample.items.year[seen][half].astype(float)}
+    known |= {name: has.astype(float) for name, has in zip(sample.items.genre_names, genres.T, strict=True)}
+    known = {what: values for what, values in known.items() if what == "year" or 5 <= values.sum() <= len(half) - 5}
+    told = {"mean rating": mean[half], "popularity": np.log10(n[seen][half])}
+    r = {what: [np.corrcoef(axis, values)[0, 1] for axis in axes[half].T] for what, values in (known | told).items()}
+
+    for at, name in enumerate(("PC1", "PC2")):
+        found = re.search(rf"{name} (?:follows|runs against) (.*?), r = −?([\d.]+\d)", text)
+        assert found is not None
+        strongest = max(r, key=lambda what: abs(r[what][at]))
+        assert (found[1], float(found[2])) == (strongest, pytest.approx(abs(r[strongest][at]), abs=0.006))
+
+    z = NormalDist().inv_cdf(1 - 0.05 / (2 * len(known) * axes.shape[1]))
+    limit = max(0.3, math.tanh(z / math.sqrt(len(half) - 3)))
+    best = [max((abs(r[what][at]), what) for what in known) for at in range(axes.shape[1])]
+    beyond = sum(value >= limit for value, _ in best)
+    assert beyond, "nothing is claimed of this run"
+    value, what = max(best)
+    claim = next(line for line in text.splitlines() if "ratings alone" in line)
+    assert f"From {len(split.train):,} ratings alone, {beyond} of {axes.shape[1]} axes go" in claim
+    assert f"the strongest is {what} on PC{best.index((value, what)) + 1}, r = " in claim
+    assert abs(numbers(claim)[-1]) == pytest.approx(value, abs=0.006)
+
+
+def test_a_newer_run_from_train_is_read_rather_than_an_older_ladder(jobs: FakeJobs) -> None:
+    older, newer = (
+        trained(jobs, "fastai_dot", epochs=1, embedding_size=size, learning_rate=0.03, batch_size=2048)
+        for size in (4, 5)
+    )
+    app = open_lesson("step")
+    app.session_state["visitor"] = older.visitor
+    app.session_state["learn"] = {("ladder", "sample"): {"ids": [older.id] * len(ladder.RUNGS)}}
+    app.query_params["lesson"] = "meaning"
+    app.session_state["lesson"] = "meaning"
+    app.run()
+    assert any("Read from" in each.value and "5 factors" in each.value for each in app.caption)
+    assert newer.visitor == older.visitor
 
 
 def test_each_finding_opens_just_that_in_explore(learned_run: Run) -> None:

@@ -16,13 +16,13 @@ from cfcore.charts.scales import Picture, exactly, from_unit, limits, log_ticks,
 APART_HEIGHT, LOSS_HEIGHT = 340, 280  # pixels
 RIGHT, BROADCAST = "with squeeze", "without"
 _MOST_TICKS = 12  # distinct ratings that an axis names one by one
-_SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"]
+_SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right"]
 
 
 def apart_chart(difference: Mapping[str, np.ndarray]) -> Picture:
     """The greatest difference of a weight after each step (steps,), a line for each name, on a logarithmic axis.
 
-    What is exactly 0 has no place on it, so that a line begins where the two part; say it in words beside the chart.
+    What is exactly 0 has no place on it, so that a line begins where there is a difference; say so in words beside it.
     """
     drawn = {name: values for name, values in difference.items() if (values > 0).any()}
     table = pd.DataFrame(

@@ -9,7 +9,7 @@ What is left for taste is read from the finished model. The factors also carry w
 p' and q' their means over the training ratings,
 
     p.q = p.q' + p'.q - p'.q'  +  (p - p').(q - q')
-          of one user, of one film     of both together: taste
+          of one user, of one film     of this user and this film: taste
 
 so the score splits into a part that adds up (the biases and the first three) and taste. With mean the error of the mean
 training rating, the share of the gain that needs no taste is (mean^2 - adding^2) / (mean^2 - all^2).
@@ -71,7 +71,7 @@ RUNGS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """RMSE in stars on the validation ratings.
+    """RMSE on the validation ratings, in their unit.
 
     ``mean`` of the mean training rating, ``biases`` of the biases alone, ``adding`` with what the factors add for
     everybody, ``all`` of the whole model.

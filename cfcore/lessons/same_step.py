@@ -1,4 +1,4 @@
-"""Same weights, same step: three ways to write one model, and the switches that make them part.
+"""Same weights, same step: three ways to write one model, and what each switch changes.
 
 The model is a dot product, r(u, m) = sum over k of U[u, k] V[m, k], its loss the mean squared error of a batch, and a
 step U <- U - lr dL/dU, V <- V - lr dL/dV. Written three times, from the same weights and through the same batches:
@@ -55,30 +55,29 @@ def run(inputs: Mapping[str, Any], on_progress: Callable[[float], None] = lambda
 
     Returns ``ways`` (w,) the names of all but ``plain``, ``difference`` (w, steps) the greatest difference of a weight
     from ``plain`` after each step, ``moved`` (steps,) how far a weight of ``plain`` has moved at most since the start,
-    ``loss`` (steps,) before each step, ``rates`` (steps,) of one-cycle, and ``rate``, ``batch`` and ``factors``.
+    ``rates`` (steps,) of one-cycle, and ``rate``, ``batch`` and ``factors``.
     """
     split = few(inputs["split"])
     steps = min(STEPS, len(split.train))
     batch, rate, start = len(split.train) // steps, gentle_rate(split.ratings.scale), first_weights(split)
     batches = batches_of(split, steps)
     ways: dict[str, Sequence[Weights]] = {}
-    rates: list[float] = []
+    rates: dict[str, list[float]] = {}
     with threads(1):
-        ways["scratch"], losses = scratch(batches, start, rate)
-        ways["one_rounding"], _ = scratch(batches, start, rate, one_rounding=True)
+        ways["scratch"] = scratch(batches, start, rate)
+        ways["one_rounding"] = scratch(batches, start, rate, one_rounding=True)
         ways["embedding"] = embedding(batches, start, rate)
         plain, _ = fastai(split, inputs["config"], batch, start, rate)
         for done, (name, switch) in enumerate(SWITCHES.items(), start=1):
             on_progress(done / (len(SWITCHES) + 1))
-            ways[name], rates = fastai(split, inputs["config"], batch, start, rate, **switch)
+            ways[name], rates[name] = fastai(split, inputs["config"], batch, start, rate, **switch)
     seen = (split.seen_users, split.seen_items)  # fastai has no row for what these ratings do not hold
     apart_by = [[apart(one, other, seen) for one, other in zip(way, plain, strict=True)] for way in ways.values()]
     return {
         "ways": list(ways),
         "difference": np.array(apart_by),
         "moved": np.array([apart(weights, start, seen) for weights in plain]),
-        "loss": np.array(losses),
-        "rates": np.array(rates),
+        "rates": np.array(rates["one_cycle"]),
         "rate": rate,
         "batch": batch,
         "factors": FACTORS,
@@ -115,12 +114,10 @@ def first_weights(split: Split) -> Weights:
     return U, V
 
 
-def scratch(
-    batches: Sequence[Batch], start: Weights, rate: float, *, one_rounding: bool = False
-) -> tuple[list[Weights], list[float]]:
-    """The weights after each step as the lesson "from scratch" takes it, and the loss before it."""
+def scratch(batches: Sequence[Batch], start: Weights, rate: float, *, one_rounding: bool = False) -> list[Weights]:
+    """The weights after each step as the lesson "from scratch" takes it."""
     U, V = (torch.tensor(weights, requires_grad=True) for weights in start)
-    after, losses = [], []
+    after = []
     for users, movies, ratings in batches:
         loss = LOOKUPS["index"](users, movies, ratings, len(U), len(V))(U, V)
         loss.backward()
@@ -132,8 +129,7 @@ def scratch(
                     w -= rate * w.grad
                 w.grad.zero_()
         after.append(copied(U, V))
-        losses.append(loss.item())
-    return after, losses
+    return after
 
 
 def embedding(batches: Sequence[Batch], start: Weights, rate: float) -> list[Weights]:

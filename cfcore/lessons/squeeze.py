@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from cfcore.approaches.embedding_net import EmbeddingNet
-from cfcore.approaches.torch_parts import threads
 
 STEPS, RATE, SEED = 60, 0.02, 42
 EMBEDDING, HIDDEN = 10, 50  # the article's
@@ -30,10 +29,8 @@ def run(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Train the article's network with and without ``squeeze(1)``, from the same weights, on the same few ratings.
 
     ``inputs`` are ``users``, ``movies`` (n,) indices without holes and ``ratings`` (n,). For each way, ``right`` and
-    ``broadcast``, returns its own ``..._loss``, the true MSE ``..._mse``, the ``..._mean`` and the ``..._spread``
-    (standard deviation) of its predictions, each (steps + 1,) from before the first step on, and the last
-    ``..._predictions`` (n,). ``..._shape`` is that of the difference; ``steps`` and ``rate`` are what
-    was trained with.
+    ``broadcast``, returns its own ``..._loss`` (steps + 1,) from before the first step on, and the last
+    ``..._predictions`` (n,). ``..._shape`` is that of the difference; ``steps`` and ``rate`` are what was trained with.
     """
     users, movies = (torch.as_tensor(inputs[name], dtype=torch.int64) for name in ("users", "movies"))
     truth = np.asarray(inputs["ratings"], dtype=np.float32)
@@ -42,11 +39,8 @@ def run(inputs: Mapping[str, Any]) -> dict[str, Any]:
     ratings = torch.from_numpy(truth / unit)
     out: dict[str, Any] = {"steps": STEPS, "rate": RATE}
     for name, squeezed in (("right", True), ("broadcast", False)):
-        with threads(1):
-            trained = _train(users, movies, ratings, squeezed=squeezed)
-        for what, values in trained.items():
-            power = 2 if what in ("loss", "mse") else 1
-            out[f"{name}_{what}"] = values * unit**power
+        losses, predictions = _train(users, movies, ratings, squeezed=squeezed)
+        out[f"{name}_loss"], out[f"{name}_predictions"] = losses * unit**2, predictions * unit
         out[f"{name}_shape"] = list(difference(torch.zeros(len(truth), 1), ratings, squeezed=squeezed).shape)
     return out
 
@@ -72,21 +66,18 @@ def network(n_users: int, n_movies: int) -> EmbeddingNet:
     return model
 
 
-def _train(users: Tensor, movies: Tensor, ratings: Tensor, *, squeezed: bool) -> dict[str, np.ndarray]:
+def _train(users: Tensor, movies: Tensor, ratings: Tensor, *, squeezed: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The loss before each step and after the last (steps + 1,), and the last predictions (n,)."""
     model = network(int(users.max()) + 1, int(movies.max()) + 1)
     optimizer = torch.optim.Adam(model.parameters(), lr=RATE)
-    seen: dict[str, list[float]] = {"loss": [], "mse": [], "mean": [], "spread": []}
+    losses = []
     predictions = model(users, movies)  # (n, 1)
     for step in range(STEPS + 1):
         loss = difference(predictions, ratings, squeezed=squeezed).square().mean()
-        own = predictions.detach()[:, 0].double()
-        values = (loss.item(), (own - ratings).square().mean().item(), own.mean().item(), own.std(correction=0).item())
-        for name, value in zip(seen, values, strict=True):
-            seen[name].append(value)
+        losses.append(loss.item())
         if step < STEPS:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             predictions = model(users, movies)
-    arrays = {name: np.array(values) for name, values in seen.items()}
-    return arrays | {"predictions": predictions.detach()[:, 0].numpy().copy()}
+    return np.array(losses), predictions.detach()[:, 0].numpy().copy()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Literal
 
+import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from cfcore.runs import RunStore
@@ -29,6 +31,33 @@ def assert_fits(page: Page) -> None:
     scrolled, seen = page.evaluate(WIDTHS)
     assert scrolled <= seen
     page.set_viewport_size({"width": 1440, "height": 900})
+
+
+CONTENT = {  # what a lesson shows before anything is pressed
+    "guess": "1 step",
+    "lookup": "Measure",
+    "step": "Rating",
+    "levels": "Take the steps",
+    "ladder": "Climb the ladder",
+    "meaning": "Train it",
+}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
+def test_every_lesson_fits_the_screen_it_is_opened_on(
+    server: Server, new_person: Callable[..., Page], scheme: Literal["light", "dark"], width: int
+) -> None:
+    page = new_person(color_scheme=scheme, viewport={"width": width, "height": 844})
+    for name, content in CONTENT.items():
+        page.goto(f"{server.url}/learn?lesson={name}")
+        expect(page.get_by_test_id("stMain").get_by_text(content, exact=True).first).to_be_visible()
+        expect(
+            page.get_by_test_id("stMain").get_by_role("button", name=re.compile("^(Next|Previous)")).first
+        ).to_be_visible()
+        wide, screen = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        assert wide <= screen, name
+        assert page.get_by_test_id("stException").count() == 0, name
 
 
 def test_from_the_same_step_over_the_ladder_to_the_map(server: Server, new_person: Callable[..., Page]) -> None:

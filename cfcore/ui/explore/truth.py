@@ -67,12 +67,22 @@ def _share(r2: np.ndarray) -> np.ndarray:
 @st.cache_resource(max_entries=8, show_spinner="Asking the simulation for the truth")
 def _measured(version: str, _chosen: Chosen, _learned: Learned) -> tuple[Recovery, Recovery | None, Recovery | None]:
     """Of the films, of the people, and of the films before training, where that is known."""
-    space, ratings = _learned.space, _chosen.ratings
-    films = recovery(space.vectors, truth_of(ratings, space.item_idx).values, shuffles=SHUFFLES)
     users = _chosen.arrays["user_factors"]
     known = np.flatnonzero(np.isfinite(users).all(axis=1))
-    people = recovery(users[known], truth_of(ratings, known, "users").values, shuffles=1) if users.shape[1] else None
-    return films, people, _before(_chosen)
+    truth = truth_of(_chosen.ratings, known, "users").values
+    people = recovery(users[known], truth, shuffles=1) if users.shape[1] else None
+    return recovered(version, _chosen, _learned), people, _before(_chosen)
+
+
+@st.cache_resource(max_entries=8, show_spinner="Asking the simulation for the truth")
+def recovered(version: str, _chosen: Chosen, _learned: Learned) -> Recovery:
+    """How much of each true taste can be read from the films' vectors, on films that the reading was not fitted on.
+
+    Raises:
+        ValueError: there are too few films to measure it on.
+    """
+    truth = truth_of(_chosen.ratings, _learned.space.item_idx)
+    return recovery(_learned.space.vectors, truth.values, shuffles=SHUFFLES)
 
 
 def _before(chosen: Chosen) -> Recovery | None:

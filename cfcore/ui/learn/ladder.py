@@ -18,7 +18,7 @@ from cfcore.ui import state
 from cfcore.ui.compare import state as cs
 from cfcore.ui.compare.rows import BIAS, MEAN, baselines_of, status_text
 from cfcore.ui.compare.start import one_at_a_time, price_of, price_text, queue
-from cfcore.ui.components import choose_one
+from cfcore.ui.components import choose_one, how_many
 from cfcore.ui.frame import guard
 from cfcore.ui.learn.ladder_bias import held
 from cfcore.ui.learn.state import aha, hidden, memory
@@ -45,7 +45,8 @@ def lesson(ratings: Ratings) -> None:
         _start(ratings, runs)
     if not runs:
         return
-    st.fragment(_live, run_every=LIVE_SECONDS if any(run.active for run in runs) else None)([run.id for run in runs])
+    live = st.fragment(_live, run_every=LIVE_SECONDS if any(run.active for run in runs) else None)
+    live([run.id for run in runs], float(ratings.rating.mean(dtype=np.float64)))
     if any(run.active for run in runs):
         return
     _say(runs)
@@ -110,7 +111,7 @@ def _climb(asked: Sequence[RunRequest], title: str) -> None:
     memory("ladder")["ids"] = ids
 
 
-def _live(run_ids: Sequence[str]) -> None:
+def _live(run_ids: Sequence[str], mean: float) -> None:
     """The curves and the table, as far as the runs have come; the whole page runs once more when all have ended."""
     with guard():
         runs = list(state.store().get_many(list(run_ids)))
@@ -136,16 +137,27 @@ def _live(run_ids: Sequence[str]) -> None:
                 key="learn:ladder-curves",
                 alt=compare_alt(drawn, _VIEW),
             )
-        st.caption(f"RMSE on the held-out ratings after each epoch; dotted: the baselines. {_slow_start(runs)}")
+        st.caption(f"RMSE on the held-out ratings after each epoch; dotted: the baselines. {slow_start(runs, mean)}")
         _table(runs)
+        st.caption(
+            "Each rung was trained once, with one seed. How far another seed would move its error is not measured: "
+            "a small difference may be chance."
+        )
 
 
-def _slow_start(runs: Sequence[Run]) -> str:
-    """How far the lowest rungs are after their first epoch: without range and bias, a prediction begins at 0 stars."""
-    if not runs[0].history:
+def slow_start(runs: Sequence[Run], mean: float) -> str:
+    """How long the bare dot product climbs from 0 to the ``mean`` rating; nothing where that is no way to go."""
+    baseline = baselines_of(runs).get(MEAN.lower())  # an MSE: nearly the variance of the ratings
+    losses = [epoch.valid_loss for epoch in runs[0].history]
+    if baseline is None or not losses or losses[0] <= baseline or mean**2 <= baseline:
         return ""
-    after = math.sqrt(runs[0].history[0].valid_loss)
-    return f"The bare dot product begins near 0 stars for everybody: after one epoch it is still {error(after)} off."
+    behind = next((n for n, loss in enumerate(losses) if loss <= baseline), len(losses))
+    return (
+        f"Without range and bias a prediction begins near 0, and the mean rating is {mean:.2f}: after one epoch the "
+        f"bare dot product is {error(math.sqrt(losses[0]))} off, and for {how_many(behind, 'epoch', 'epochs')} worse "
+        f"than the global mean. {RUNGS[1].name} begins in the middle of the scale: part of what it brings is this "
+        "head start."
+    )
 
 
 def errors(runs: Sequence[Run]) -> list[float]:
@@ -155,7 +167,7 @@ def errors(runs: Sequence[Run]) -> list[float]:
 
 
 def change(before: float, after: float) -> str:
-    """What a rung changed in the error, in stars."""
+    """What a rung changed in the error, in the unit of the ratings."""
     if not (math.isfinite(before) and math.isfinite(after)):
         return "–"
     return f"{abs(before - after):.3f} {'lower' if after < before else 'higher'}"
@@ -175,7 +187,7 @@ def _table(runs: Sequence[Run]) -> None:
     ]
     best = min((each for each in zip(found, runs, strict=True) if each[0] == each[0]), default=None, key=lambda e: e[0])
     st.dataframe(
-        pd.DataFrame(rows, columns=["Rung", "RMSE, stars", "Against the rung before", "State"]),
+        pd.DataFrame(rows, columns=["Rung", "RMSE", "Against the rung before", "State"]),
         hide_index=True,
         width="stretch",
         height=ROW * (len(rows) + 1) + 3,
@@ -195,8 +207,11 @@ def _say(runs: Sequence[Run]) -> None:
     gains = -np.diff(found)
     best = int(gains.argmax())
     worse = [run.name for run, gain in zip(runs[1:], gains, strict=True) if gain < 0]
+    way = f"From the bare dot product to the last rung the error goes from {error(found[0])} to {error(found[-1])}"
+    if gains[best] <= 0:
+        aha(f"{way}: on these ratings no rung brought anything.")
+        return
     aha(
-        f"From the bare dot product to the last rung the error goes from {error(found[0])} to {error(found[-1])} "
-        f"stars; the largest step is {runs[best + 1].name.removeprefix('+ ')}, {abs(gains[best]):.3f}."
+        f"{way}; the largest step is {runs[best + 1].name.removeprefix('+ ')}, {gains[best]:.3f}."
         + (f" Here {' and '.join(worse)} made it worse." if worse else "")
     )

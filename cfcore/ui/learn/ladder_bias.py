@@ -51,12 +51,15 @@ def held(run: Run) -> None:
 def captures(with_mean: float | None, with_fame: float | None) -> str:
     """What a bias that correlates like this has learned."""
     known = {"well liked": with_mean, "popular": with_fame}
-    found = [what for what, r in known.items() if r is not None and r >= STRONG]
-    missing = [what for what in known if what not in found]
-    if not found:
+    along = [what for what, r in known.items() if r is not None and r >= STRONG]
+    against = [what for what, r in known.items() if r is not None and r <= -STRONG]
+    missing = [what for what in known if what not in (*along, *against)]
+    if len(missing) == len(known):
         return "it has learned neither which films are well liked nor which are popular."
-    rest = f" Here it says little of which are {missing[0]}." if missing else ""
-    return f"it has learned which films are {' and '.join(found)}, without being told.{rest}"
+    said = [f"it is high for films that are {' and '.join(along)}"] if along else []
+    said += [f"it runs against how {' and how '.join(against)} a film is"] if against else []
+    rest = f" Here it says little of which films are {missing[0]}." if missing else ""
+    return f"{', and '.join(said)}.{rest}"
 
 
 def _r(value: float | None) -> str:
@@ -90,24 +93,32 @@ def _parts(parts: Parts) -> None:
         "Predicts with": [
             "the mean rating",
             "the biases alone",
-            "and what the factors add for everybody",
-            "and taste: the whole model",
+            "biases + shared part of the factors",
+            "whole model",
         ],
-        "RMSE, stars": [error(parts.mean), error(parts.biases), error(parts.adding), error(parts.all)],
+        "RMSE": [error(parts.mean), error(parts.biases), error(parts.adding), error(parts.all)],
     }
     st.table(rows, hide_index=True)
     st.caption(
         "The factors share in what biases are for: a film with long factors is better, or worse, for every user alike. "
-        "The third row has all of the score that adds up from one number of the user and one of the film; what is left "
-        "for the fourth depends on both together."
+        "The third row has all of the score that adds up from one number of the user and one of the film. What only "
+        "the whole model has, taste, is different for each pair of a user and a film."
     )
     share = parts.share
     if share is None:
         st.info("This run is no better than the mean, so there is no gain to divide.", icon=":material/info:")
     elif 0 <= share <= 1:
         aha(
-            f"Of what the model gains on the mean, in squared error, {percent(share)} needs nobody's taste, only how "
+            f"Of what the model gains on the mean, in squared error, {percent(share)} needs no taste, only how "
             f"generous a user is and how well liked a film. Taste brings the other {percent(1 - share)}."
         )
+    elif share > 1:
+        st.markdown(
+            f"What adds up is better alone ({error(parts.adding)}) than with taste ({error(parts.all)}): on the "
+            "held-out ratings taste made this run worse, which is overfitting."
+        )
     else:
-        st.markdown("In this run both only make sense together: what adds up is not between the mean and the model.")
+        st.markdown(
+            f"What adds up is worse alone ({error(parts.adding)}) than the mean ({error(parts.mean)}): in this run "
+            "both parts only make sense together."
+        )

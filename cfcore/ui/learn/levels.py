@@ -12,7 +12,7 @@ from cfcore.approaches import describe
 from cfcore.lessons.levels import HANDS, MARKS, TAKEN, Line, places, sign, with_signs
 from cfcore.ratings import Ratings
 from cfcore.sweep import FIVE
-from cfcore.ui.components import how_many
+from cfcore.ui.components import how_many, shows
 from cfcore.ui.frame import guard
 from cfcore.ui.learn.levels_squeeze import squeeze
 from cfcore.ui.learn.levels_steps import same_step
@@ -71,15 +71,12 @@ def _files() -> None:
 
 
 def _choose(side: str, chosen: dict[str, str]) -> None:
-    """The select box of one side, filled from the lesson's memory on every run."""
-    key = f"learn:levels:{side}"
-    st.session_state[key] = chosen[side]
+    """The select box of one side, which shows what the lesson remembers."""
     st.selectbox(
         "Level" if side == "left" else "Beside it",
         FIVE,
         format_func=lambda each: describe(each).title,
-        key=key,
-        on_change=lambda: chosen.update({side: st.session_state[key]}),
+        **shows(f"learn:levels:{side}", chosen[side], lambda key: chosen.update({side: key})),
     )
 
 

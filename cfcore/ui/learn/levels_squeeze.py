@@ -31,7 +31,9 @@ def squeeze(ratings: Ratings) -> None:
         st.markdown(
             "**The 40 GB mystery.** The article's network gives predictions of shape `(n, 1)`, the ratings have shape "
             "`(n,)`. Without `squeeze(1)` their difference is no error message but a table of `(n, n)`: every "
-            'prediction is compared with every rating. That is where its "around 40 GB" come from.'
+            f"prediction is compared with every rating. For its {count(ARTICLE_TRAIN)} training ratings one difference "
+            f"takes {in_words(needed(ARTICLE_TRAIN)[1])}, and the backward pass keeps a second: hence its "
+            '"around 40 GB".'
         )
         _sizes(ratings)
         sizes = {size: f"{min(size, len(ratings))} ratings" for size in SIZES if size <= max(len(ratings), SIZES[0])}
@@ -94,7 +96,7 @@ def _sizes(ratings: Ratings) -> None:
         alt=f"Table of bytes. The article's 75,000 training ratings need {in_words(needed(ARTICLE_TRAIN)[1])} without "
         f"squeeze, all 100,000 {in_words(needed(ARTICLE_ALL)[1])}.",
     )
-    st.caption("In float32, 4 bytes a number; the backward pass holds more than one of them.")
+    st.caption("In float32, 4 bytes a number.")
 
 
 def _show(result: Mapping[str, Any], ratings: np.ndarray) -> None:
@@ -128,6 +130,6 @@ def _show(result: Mapping[str, Any], ratings: np.ndarray) -> None:
     )
     aha(
         f"Without squeeze the loss stops at {error(losses[BROADCAST][-1])} and the predictions spread by only "
-        f"{spreads[BROADCAST]:.2f} stars around {mean:.2f}, the mean; with it they spread by {spreads[RIGHT]:.2f}, "
+        f"{spreads[BROADCAST]:.2f} around {mean:.2f}, the mean; with it they spread by {spreads[RIGHT]:.2f}, "
         f"and the ratings by {variance**0.5:.2f}."
     )

@@ -1,4 +1,4 @@
-"""Same weights, same step: by hand, by nn.Embedding and by fastai; and what makes them part."""
+"""Same weights, same step: by hand, by nn.Embedding and by fastai; and what each switch changes."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _show(result: Mapping[str, Any]) -> None:
         key="learn:switches",
         persist_state="session",
     )
-    drawn = {NAMES[way]: values for way, values in difference.items() if way == "scratch" or way in shown}
+    drawn = {NAMES[way]: values for way, values in difference.items() if way in SAME or way in shown}
     st.altair_chart(apart_chart(drawn), width="stretch", alt=apart_alt(drawn))
     st.caption(
         f"Against fastai's plain step: {result['factors']} factors, batches of {result['batch']} ratings, learning "
@@ -78,7 +78,7 @@ def _table(difference: Mapping[str, np.ndarray]) -> None:
     steps = len(next(iter(difference.values())))
     at = sorted({1, 2, (steps + 1) // 2, steps} & set(range(1, steps + 1)))
     table = pd.DataFrame({"Against fastai's plain step": [NAMES[way] for way in difference]})
-    table["They part"] = [parted(values) for values in difference.values()]
+    table["First difference"] = [parted(values) for values in difference.values()]
     for step in at:
         table[f"Step {step}"] = [written(values[step - 1]) for values in difference.values()]
     st.dataframe(
@@ -95,7 +95,7 @@ def _table(difference: Mapping[str, np.ndarray]) -> None:
 def parted(values: np.ndarray) -> str:
     """The first step after which two ways differ at all."""
     steps = np.flatnonzero(values) + 1
-    return f"at step {steps[0]}" if len(steps) else "never: equal to the bit"
+    return f"at step {steps[0]}" if len(steps) else "none, equal to the bit"
 
 
 def written(value: float) -> str:
@@ -104,22 +104,23 @@ def written(value: float) -> str:
 
 
 def reasons(result: Mapping[str, Any], difference: Mapping[str, np.ndarray]) -> list[str]:
-    """Why each way parts from the plain step, with this computation's own numbers."""
+    """Why each way differs from the plain step, with this computation's own numbers."""
     rates, rate, adam = result["rates"], result["rate"], difference["adam"][0]
     off, fused = difference["scratch"].max(), difference["one_rounding"].max()
-    hand = "By hand is equal as well." if off == 0 else f"By hand is {off:.1e} off, which is rounding"
+    hand = "By hand is equal as well." if off == 0 else f"By hand is at most {off:.1e} off"
     if off > 0 and fused == 0:
         hand += (
-            ": `w -= lr * grad` rounds the product and then the difference. The optimizers round once; by hand with "
+            ", which is rounding: `w -= lr * grad` rounds the product and then the difference. The optimizers round "
+            "once; by hand with "
             "`w.add_(grad, alpha=-lr)` the difference is exactly 0."
         )
     elif off > 0:
-        hand += ": sums are taken in another order."
+        hand += f", with one rounding {written(fused)}; what else differs is not measured here."
     return [
         hand,
-        f"Bias: they part {parted(difference['bias'])}. Biases start at 0, so the first prediction is the same, and "
-        "with it the first step of every factor.",
-        f"Sigmoid: they part {parted(difference['sigmoid'])}, because already the first prediction is another.",
+        f"Bias: first difference {parted(difference['bias'])}. Biases start at 0, so the first prediction is "
+        "the same, and with it the first step of every factor.",
+        f"Sigmoid: first difference {parted(difference['sigmoid'])}, because already the first prediction is another.",
         f"Adam: at the same rate of {number(rate)} its first step ends {written(adam)} away. It divides each gradient "
         "by its own size, so every weight that is touched moves by about the learning rate.",
         f"One-cycle: the rate begins at {rates[0]:.2g}, reaches {rates.max():.2g} at step {int(rates.argmax()) + 1} "

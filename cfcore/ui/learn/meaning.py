@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
 from cfcore.datasets import DataError
-from cfcore.embeddings import Recovery, neighbours, recovery, truth_of
+from cfcore.embeddings import Axis, neighbours, truth_of
+from cfcore.embeddings.axes import STRONG
 from cfcore.ratings import Ratings
 from cfcore.runs import Run, StoreError
 from cfcore.ui import state
 from cfcore.ui.explore.look import DEFAULT_SHOWN
 from cfcore.ui.explore.page import AXES, MAP, TRUTH
 from cfcore.ui.explore.space import Learned, learned
-from cfcore.ui.explore.truth import SHUFFLES
+from cfcore.ui.explore.truth import recovered
 from cfcore.ui.explore.view import said
 from cfcore.ui.frame import draw_when
-from cfcore.ui.learn.ladder import ladder_of, ladder_runs
+from cfcore.ui.learn.ladder import ladder_of
 from cfcore.ui.learn.state import aha, hidden, memory
 from cfcore.ui.progress import progress_line
 from cfcore.ui.result import submit
@@ -31,11 +34,12 @@ HIDEABLE = {"tastes": "How well the true tastes were found"}
 EXPLORE = "pages/explore.py"
 N_NEAR = 5
 _MAP = {"explore-tab": MAP, "explore-axes": None, "explore-shown": None, "explore-x": 0, "explore-y": 1}
+TOLD = {"mean rating", "popularity"}  # facts of the very ratings that a run is trained on
 _MOST_RUNS = 40  # of this visit, looked through for one with vectors
 
 
 def lesson(ratings: Ratings) -> None:
-    """The findings of the last rung of the ladder, or of the newest finished run; else a button that trains one."""
+    """The findings of the newest finished run, on the ladder or from Train; else a button that trains one."""
     st.markdown(
         "Nobody told the model a genre, a year or a name. A film's factors are whatever made the ratings come out "
         "right, so what they mean has to be found afterwards, by looking where the films ended up."
@@ -65,11 +69,11 @@ def lesson(ratings: Ratings) -> None:
 
 
 def newest(ratings: Ratings) -> Run | None:
-    """The ladder's last rung, if it is there; else this visit's newest run on these ratings that has vectors."""
+    """This visit's newest finished run on these ratings that has vectors; one under way if it was started here."""
     runs = state.store().list(visitor=state.visitor(), limit=_MOST_RUNS)
     own = [run for run in runs if run.request.dataset == ratings.about.name]
     here = [run for run in own if run.id == memory("meaning").get("run") and run.active]
-    done = [run for run in (*ladder_runs()[-1:], *own) if run.status in ENDED_WELL and _has_vectors(run)]
+    done = [run for run in own if run.status in ENDED_WELL and _has_vectors(run)]
     return next(iter([*here, *done]), None)
 
 
@@ -171,13 +175,6 @@ def _tastes(run: Run, chosen: Chosen, space: Learned) -> None:
         _open("See every taste", "tastes", run, {"explore-tab": TRUTH})
 
 
-@st.cache_resource(max_entries=8, show_spinner="Asking the simulation for the truth")
-def recovered(version: str, _chosen: Chosen, _space: Learned) -> Recovery:
-    """How much of each true taste can be read from the films' vectors; as on Explore."""
-    truth = truth_of(_chosen.ratings, _space.space.item_idx)
-    return recovery(_space.space.vectors, truth.values, shuffles=SHUFFLES)
-
-
 def _list(space: Learned, rows: np.ndarray) -> str:
     return ", ".join(plain(space.spoken[row]) for row in rows)
 
@@ -197,15 +194,55 @@ def _open(words: str, name: str, run: Run, shown: Mapping[str, Any], film: Any =
         st.switch_page(EXPLORE, query_params={"run": run.id} | ({} if film is None else {"film": str(film)}))
 
 
+def beyond_chance(axes: Sequence[Axis], *, told: bool) -> list[tuple[int, str, float]]:
+    """Which of the ``axes``, from 0, goes along with what, and its r, the strongest first.
+
+    With year and genres; with what a run was ``told``, mean rating and popularity, where that is asked for.
+
+    Beyond chance over all axes together: the best of T comparisons on each of c meaningless axes exceeds the limit
+    once in twenty such spaces, not once in twenty axes.
+    """
+    found = []
+    for at, axis in enumerate(axes):
+        usable = [(what, r) for what, r in axis.correlations if (what in TOLD) == told]
+        if usable and abs(usable[0][1]) >= max(STRONG, _chance(axis, len(usable) * len(axes))):
+            found.append((at, *usable[0]))
+    return sorted(found, key=lambda each: -abs(each[2]))
+
+
+def _chance(axis: Axis, n_compared: int) -> float:
+    """The |r| that the best of ``n_compared`` meaningless comparisons exceeds once in twenty times; see `axes`."""
+    if axis.chance >= 1:
+        return 1.0
+    once, all_of_them = (NormalDist().inv_cdf(1 - 0.05 / (2 * n)) for n in (len(axis.correlations), n_compared))
+    return math.tanh(math.atanh(axis.chance) * all_of_them / once)
+
+
 def _point(space: Learned) -> None:
-    named = [axis for axis in space.axes if axis.follows]
-    strongest = max(named, key=lambda axis: abs(axis.follows[0][1]), default=None)
-    if strongest is None:
-        aha("No axis of this run follows anything we know of: train longer, or on more ratings, and look again.")
-        return
-    what, r = strongest.follows[0]
-    verb = "follows" if len(named) == 1 else "follow"
-    aha(
-        f"From {count(int(space.facts.n_ratings.sum()))} ratings alone, {len(named)} of {len(space.axes)} axes {verb} "
-        f"something the model was never told; the strongest is {plain(what)}, r = {f'{r:.2f}'.replace('-', '−')}."
-    )
+    """What the model has found out, and apart from it what was in the ratings it was given."""
+    found, told = (beyond_chance(space.axes, told=told) for told in (False, True))
+    ratings = f"From {count(int(space.facts.n_ratings.sum()))} ratings alone"
+    if found:
+        at, what, r = found[0]
+        verb = "goes" if len(found) == 1 else "go"
+        aha(
+            f"{ratings}, {len(found)} of {len(space.axes)} axes {verb} along with a year or a genre, which the model "
+            f"was never told; the strongest is {plain(what)} on PC{at + 1}, r = {_r(r)}."
+        )
+    elif all(what in TOLD for axis in space.axes for what, _ in axis.correlations):
+        aha("Neither years nor genres are known of these films, so nothing here can tell what an axis has found out.")
+    else:
+        aha(
+            f"{ratings}, no axis of this run goes along with a year or a genre beyond chance: train longer, or on more "
+            "ratings, and look again."
+        )
+    if told:
+        listed = ", ".join(f"PC{at + 1}" for at, *_ in sorted(told))
+        st.markdown(
+            f"Along with mean rating or popularity {'goes' if len(told) == 1 else 'go'} {listed}. Both are computed "
+            "from the ratings that the model was trained on, so this is a summary of them and no discovery."
+        )
+
+
+def _r(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")
