@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -19,8 +20,9 @@ from cfcore.approaches import describe, load, make_config
 from cfcore.config import RunConfig, SplitConfig
 from cfcore.lessons import ladder, levels, same_step, squeeze
 from cfcore.models import DotModel
-from cfcore.ratings import Split, make_split
+from cfcore.ratings import Ratings, Split, make_split
 from cfcore.sweep import FIVE
+from cfcore.ui.learn.levels import DOZEN
 from cfcore.ui.learn.levels_squeeze import in_words, needed
 from tests.conftest import make_ratings
 
@@ -462,3 +464,19 @@ def test_a_model_without_biases_has_no_such_parts(small_split: Split) -> None:
     bare = DotModel(user_factors=np.zeros((30, 2)), item_factors=np.zeros((20, 2)))
     with pytest.raises(ValueError, match="no biases"):
         ladder.parts_of(bare, small_split)
+
+
+def test_the_few_lines_of_fastai_run_as_they_stand(
+    sample: Ratings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = np.arange(600)
+    users, movies, stars = sample.user_idx[rows], sample.item_idx[rows], sample.rating[rows]
+    pd.DataFrame([users, movies, stars, rows]).T.to_csv(tmp_path / "u.data", sep="\t", header=False, index=False)
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {}
+    exec(DOZEN, found)
+    assert len(found["dls"].train_ds) == 480
+    assert found["learn"].validate()[0] < np.mean(
+        (stars - 3) ** 2
+    )  # where it began: every score 0, the middle of 1 to 5
+    assert 5 <= len(DOZEN.strip().splitlines()) <= 12
