@@ -45,8 +45,7 @@ def usual(facts: Facts) -> Fix | None:
 def lower(facts: Facts) -> Fix | None:
     """A rate that is known to be good on such ratings, else a tenth, as far down as the approach goes."""
     info = describe(facts.config.approach)
-    wanted = info.lower_rate(facts.config.learning_rate, scale=facts.scale, n_train=facts.n_train)
-    rate = max(wanted, info.settings["learning_rate"].minimum)
+    rate = max(_lower_rate(facts, facts.config.learning_rate), info.settings["learning_rate"].minimum)
     if rate >= facts.config.learning_rate:
         return None
     return Fix(label=f"Try a rate of {number(rate)}", changes={"learning_rate": rate})
@@ -57,6 +56,7 @@ def faster(facts: Facts) -> Fix | None:
 
     On ratings on which nobody measured that rate, three times the run's own, and only while it is worse than the mean:
     a third of the rate at which ``scratch`` diverges has learned more than that (sample on 0 to 100 and -10 to 10).
+    None where :func:`lower` leads back from there to this very run: it may have come that way, and would for ever.
     """
     config = facts.config
     if config.learning_rate >= facts.usual_rate or not (facts.measured or facts.unlearned):
@@ -68,6 +68,8 @@ def faster(facts: Facts) -> Fix | None:
     if facts.measured and size is not None and size < config.embedding_size:
         changes["embedding_size"], label = size, f"{factors(size)} at {label}"
     data = all_data(facts)
+    if not data and len(changes) == 1 and _lower_rate(facts, rate) == config.learning_rate:
+        return None
     return Fix(label=f"Try {label}{' on all the data' if data else ''}", changes=changes, split=data and data.split)
 
 
@@ -85,6 +87,10 @@ def longer(facts: Facts) -> Fix | None:
 
 def set_decay(decay: float) -> Fix:
     return Fix(label=f"Try a weight decay of {number(decay)}", changes={"weight_decay": decay})
+
+
+def _lower_rate(facts: Facts, rate: float) -> float:
+    return describe(facts.config.approach).lower_rate(rate, scale=facts.scale, n_train=facts.n_train)
 
 
 def all_data(facts: Facts) -> Fix | None:

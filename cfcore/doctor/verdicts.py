@@ -240,9 +240,8 @@ def no_better(facts: Facts) -> Finding | None:
     elif worst and facts.fits:
         fix = fixes.restrain(facts)
     else:
-        more = fixes.longer(facts) if facts.best == len(facts.valid) else None
-        fix = (fixes.usual(facts) if facts.odd_rate else None) or more or fixes.usual(facts)
-        fix = fix or (fixes.restrain(facts) if facts.fits else None)
+        more, known = fixes.longer(facts), fixes.usual(facts)
+        fix = (known or more) if facts.odd_rate or facts.best < len(facts.valid) else (more or known)
     better = "hardly" if facts.rmse < bias else "no"
     than = f"{better} better than the {bias:.3f} of user + movie bias, which has no factors at all"
     if worst:

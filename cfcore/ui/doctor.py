@@ -26,16 +26,21 @@ def findings_of(run: Run) -> tuple[Finding, ...]:
         arrays = {} if run.active else state.run_arrays(run.id, *VECTORS)
     except StoreError:
         arrays = {}
-    return diagnose(run, arrays, _scale(run.request.dataset) if datasets.on_disk(run.request.dataset) else None)
+    try:
+        scale = _scale(run.request.dataset) if datasets.on_disk(run.request.dataset) else None
+    except DataError:
+        scale = None
+    return diagnose(run, arrays, scale)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _scale(name: str) -> tuple[float, float] | None:
-    """The lowest and the highest rating of a data set, kept for longer than its ratings are."""
-    try:
-        return state.ratings(name).scale
-    except DataError:
-        return None
+def _scale(name: str) -> tuple[float, float]:
+    """The lowest and the highest rating of a data set, kept for longer than its ratings are.
+
+    Raises:
+        DataError: it is not on disk, or cannot be read.
+    """
+    return state.ratings(name).scale
 
 
 def findings(run: Run) -> None:
