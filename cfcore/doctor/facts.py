@@ -136,8 +136,8 @@ class Facts:
 
     @property
     def odd_rate(self) -> bool:
-        """Whether the learning rate is over twice, or under half, the usual one."""
-        return not 0.5 <= self.config.learning_rate / self.usual_rate <= 2
+        """Whether the learning rate is over one and a half times, or under half, the usual one."""
+        return not 0.5 <= self.config.learning_rate / self.usual_rate <= 1.5
 
     @property
     def article(self) -> bool:

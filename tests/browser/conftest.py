@@ -119,9 +119,9 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Server]:
-    """One warm server for the journeys of a module; it asks for the browser first, so that none starts in vain."""
+    """One warm server for the journeys of this process; it asks for the browser first, so that none starts in vain."""
     server = Server(tmp_path_factory.mktemp("server")).start()
     yield server
     server.stop()
