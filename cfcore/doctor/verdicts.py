@@ -181,8 +181,8 @@ def too_little_data(facts: Facts) -> Finding | None:
 
     So stopping earlier would not help. That best must lie before the last epoch, or it might only be too short. There
     must be fewer than one training rating for each factor, a valid loss a quarter above the train loss, and a rate
-    between half the usual one and one and a half times it: many more factors than ratings do no harm to models that weight decay or a
-    short one-cycle restrains, which is why the count alone is no verdict.
+    between half the usual one and one and a half times it. Many more factors than ratings do no harm to models that
+    weight decay or a short one-cycle restrains, which is why the count alone is no verdict.
     """
     if not facts.hopeless or facts.odd_rate or facts.bias is None or not facts.n_train or not facts.n_factors:
         return None
