@@ -240,6 +240,7 @@ def test_a_sweep_can_be_stopped_as_a_whole(server: Server, page: Page) -> None:
     expect(only_one).to_have_count(0)
     expect(page.get_by_role("button", name="Start 4 runs")).to_be_enabled()
     expect(page.get_by_role("button", name="Stop all")).to_have_count(0)
+    page.wait_for_url(re.compile(r"[?&]group="))
     (group,) = ids_in(page, "group")
     assert {run.status for run in RunStore(server.folder / "runs").list(group=group)} == {"stopped"}
 
