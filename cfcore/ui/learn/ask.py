@@ -37,8 +37,6 @@ def asked(
 
     ``kept`` is the lesson's memory and ``name`` the result's place in it; ``at_work`` says what the worker does.
     """
-    if name in kept:
-        return kept[name]
     tries = kept.get(f"{name}:tries", 0)
     if tries:
         key = f"{name}:{state.dataset()}:{state.visitor()}:{tries}"
