@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,6 +13,8 @@ from streamlit.delta_generator import DeltaGenerator
 
 from cfcore.ratings import Ratings
 from cfcore.ui.words import count, percent, plain
+
+ROW = 35  # pixels of a table's row
 
 
 def how_many(n: int, one: str, more: str) -> str:
@@ -90,6 +93,11 @@ def shows(key: str, value: Any, take: Callable[[Any], None]) -> dict[str, Any]:
 
 def _numbered(key: str, n: int) -> str:
     return f"{key}~{n}" if n else key
+
+
+def table_size(n: int, most: float = math.inf) -> dict[str, Any]:
+    """The options of a table that shows all of its ``n`` rows, or as many as ``most`` pixels hold."""
+    return {"height": int(min(ROW * (n + 1) + 3, most)), "row_height": ROW}
 
 
 def choose_one(label: str, names: Mapping[Any, str], key: str, default: Any = None) -> Any:

@@ -8,12 +8,12 @@ import streamlit as st
 from cfcore.charts.bias import APART, DISLIKED, LIKED, OTHER, Biases, bias_alt, bias_spec
 from cfcore.embeddings import BiasTable, bias_table
 from cfcore.embeddings.axes import correlation
+from cfcore.ui.components import table_size
 from cfcore.ui.explore.space import Learned
 from cfcore.ui.frame import guard
 from cfcore.ui.words import sentence
 
 LEAST = (1, 5, 10, 20, 50, 100)
-ROW = 35
 
 
 def bias_tab(learned: Learned) -> None:
@@ -121,8 +121,7 @@ def _ranked(learned: Learned, table: BiasTable, rows: np.ndarray, which: str) ->
             "Ratings": facts.n_ratings[rows],
         },
         hide_index=True,
-        height=ROW * (len(rows) + 1) + 3,
-        row_height=ROW,
+        **table_size(len(rows)),
         column_config={
             "Film": st.column_config.TextColumn(width="medium"),
             "Bias": st.column_config.NumberColumn(format="%+.2f", width="small"),
@@ -148,8 +147,7 @@ def _apart(learned: Learned, table: BiasTable) -> None:
             "Mostly because": [sentence_case(why) for why in table.why],
         },
         hide_index=True,
-        height=ROW * (len(rows) + 1) + 3,
-        row_height=ROW,
+        **table_size(len(rows)),
         column_config={
             "Film": st.column_config.TextColumn(width="medium"),
             "Mean": st.column_config.NumberColumn(format="%.2f", width="small"),

@@ -10,7 +10,7 @@ import streamlit as st
 
 from cfcore.charts.film_map import Limits
 from cfcore.embeddings import Metric, neighbours
-from cfcore.ui.components import how_many
+from cfcore.ui.components import how_many, table_size
 from cfcore.ui.explore import film
 from cfcore.ui.explore.look import Look
 from cfcore.ui.explore.space import Learned
@@ -18,7 +18,6 @@ from cfcore.ui.explore.view import View
 from cfcore.ui.words import count, percent, plain
 
 N = 10
-ROW = 35  # pixels of a table's row
 COSINE, EUCLIDEAN = "Cosine", "Euclidean"
 METRICS: dict[str, Metric] = {COSINE: "cosine", EUCLIDEAN: "euclidean"}
 
@@ -101,8 +100,7 @@ def film_panel(learned: Learned, view: View | None, near: Near) -> None:
     st.dataframe(
         table,
         hide_index=True,
-        height=ROW * (len(near.rows) + 1) + 3,
-        row_height=ROW,
+        **table_size(len(near.rows)),
         column_config={
             "Film": st.column_config.TextColumn("Film", width=135),
             "Near": st.column_config.ProgressColumn(
@@ -147,8 +145,7 @@ def region_panel(learned: Learned, view: View, look: Look) -> None:
         st.dataframe(
             {"Film": learned.title[rows], "Mean": facts.mean_rating[rows], "Ratings": facts.n_ratings[rows]},
             hide_index=True,
-            height=min(ROW * (len(rows) + 1) + 3, 320),
-            row_height=ROW,
+            **table_size(len(rows), most=320),
             column_config={
                 "Film": st.column_config.TextColumn(width=190),
                 "Mean": st.column_config.NumberColumn(format="%.2f", width=60),

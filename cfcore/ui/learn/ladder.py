@@ -18,7 +18,7 @@ from cfcore.ui import state
 from cfcore.ui.compare import state as cs
 from cfcore.ui.compare.rows import BIAS, MEAN, baselines_of, status_text
 from cfcore.ui.compare.start import one_at_a_time, price_of, price_text, queue
-from cfcore.ui.components import choose_one, how_many
+from cfcore.ui.components import choose_one, how_many, table_size
 from cfcore.ui.frame import guard
 from cfcore.ui.learn.ladder_bias import held
 from cfcore.ui.learn.state import aha, hidden, memory
@@ -29,7 +29,6 @@ HIDEABLE = {"climb": "The button that trains the ladder", "held": "What the bias
 SPLIT = SplitConfig.of("random")
 LIVE_SECONDS = 0.5
 HEIGHT = 340  # pixels
-ROW = 35
 _VIEW = View(error="rmse", log=True, parts="valid")
 
 
@@ -190,8 +189,7 @@ def _table(runs: Sequence[Run]) -> None:
         pd.DataFrame(rows, columns=["Rung", "RMSE", "Against the rung before", "State"]),
         hide_index=True,
         width="stretch",
-        height=ROW * (len(rows) + 1) + 3,
-        row_height=ROW,
+        **table_size(len(rows)),
         column_config={"Rung": st.column_config.TextColumn(width=150, pinned=True)},
         alt="Table of the error of each rung."
         + (f" The lowest is {error(best[0])}, of {best[1].name}." if best is not None else ""),

@@ -10,13 +10,13 @@ from cfcore.embeddings import bias_table
 from cfcore.embeddings.axes import STRONG, correlation
 from cfcore.lessons.ladder import Parts, parts_of
 from cfcore.runs import Run, StoreError
+from cfcore.ui.components import table_size
 from cfcore.ui.explore.space import Learned, learned
 from cfcore.ui.learn.state import aha
 from cfcore.ui.runs import look
 from cfcore.ui.words import error, percent, sentence
 
 N_FILMS, FEWEST = 4, 20  # films at either end of the biases, and the training ratings that they must have
-ROW = 35
 
 
 def held(run: Run) -> None:
@@ -76,8 +76,7 @@ def _films(space: Learned, rows: np.ndarray, title: str) -> None:
             "Ratings": facts.n_ratings[rows],
         },
         hide_index=True,
-        height=ROW * (len(rows) + 1) + 3,
-        row_height=ROW,
+        **table_size(len(rows)),
         column_config={
             title: st.column_config.TextColumn(width="medium"),
             "Bias": st.column_config.NumberColumn(format="%+.2f", width="small"),

@@ -12,7 +12,7 @@ from cfcore.approaches import describe
 from cfcore.lessons.levels import HANDS, MARKS, TAKEN, Line, places, sign, with_signs
 from cfcore.ratings import Ratings
 from cfcore.sweep import FIVE
-from cfcore.ui.components import how_many, shows
+from cfcore.ui.components import how_many, shows, table_size
 from cfcore.ui.frame import guard
 from cfcore.ui.learn.levels_squeeze import squeeze
 from cfcore.ui.learn.levels_steps import same_step
@@ -25,7 +25,6 @@ HIDEABLE = {
     "squeeze": "The 40 GB mystery",
 }
 CODE_HEIGHT = 560  # pixels
-ROW = 35
 # What is left when this project's own part is taken away: our split, the loader that misses no row, live progress.
 DOZEN = """\
 import pandas as pd
@@ -106,8 +105,7 @@ def _corresponding(left: dict[str, list[Line]], right: dict[str, list[Line]], ti
         table,
         hide_index=True,
         width="stretch",
-        height=ROW * (len(table) + 1) + 3,
-        row_height=ROW,
+        **table_size(len(table)),
         column_config={"What happens": st.column_config.TextColumn(width=175, pinned=True)},
         alt=f"Table of the seven things a training does, with the line that does each in {titles[0]} and {titles[1]}.",
     )
@@ -134,8 +132,7 @@ def _hands() -> None:
         pd.DataFrame(rows, columns=["What happens", *HANDS]),
         hide_index=True,
         width="stretch",
-        height=ROW * (len(rows) + 1) + 3,
-        row_height=ROW,
+        **table_size(len(rows)),
         column_config={"What happens": st.column_config.TextColumn(width=175, pinned=True)},
         alt="Table of who does each of the seven things: you, PyTorch, fastai's Learner, or collab_learner.",
     )

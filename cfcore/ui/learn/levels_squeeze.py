@@ -14,7 +14,7 @@ from cfcore.config import SplitConfig
 from cfcore.memory import FLOAT
 from cfcore.ratings import Ratings
 from cfcore.ui import state
-from cfcore.ui.components import choose_one
+from cfcore.ui.components import choose_one, table_size
 from cfcore.ui.frame import guard
 from cfcore.ui.learn.ask import asked
 from cfcore.ui.learn.state import aha, memory
@@ -22,7 +22,6 @@ from cfcore.ui.words import count, error
 
 SIZES = (100, 200, 400)
 ARTICLE_TRAIN, ARTICLE_ALL = 75_000, 100_000  # three quarters of MovieLens 100K, and all of it
-ROW = 35
 
 
 def squeeze(ratings: Ratings) -> None:
@@ -91,8 +90,7 @@ def _sizes(ratings: Ratings) -> None:
         table,
         hide_index=True,
         width="stretch",
-        height=ROW * (len(table) + 1) + 3,
-        row_height=ROW,
+        **table_size(len(table)),
         alt=f"Table of bytes. The article's 75,000 training ratings need {in_words(needed(ARTICLE_TRAIN)[1])} without "
         f"squeeze, all 100,000 {in_words(needed(ARTICLE_ALL)[1])}.",
     )

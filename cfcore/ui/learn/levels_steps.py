@@ -13,6 +13,7 @@ from cfcore.approaches import make_config
 from cfcore.charts.levels import apart_alt, apart_chart
 from cfcore.config import RunRequest, SplitConfig
 from cfcore.ratings import Ratings
+from cfcore.ui.components import table_size
 from cfcore.ui.frame import guard
 from cfcore.ui.learn.ask import asked
 from cfcore.ui.learn.state import aha, memory
@@ -21,7 +22,6 @@ from cfcore.ui.words import count, number
 SAME = {"scratch": "by hand", "one_rounding": "by hand, one rounding", "embedding": "nn.Embedding"}
 SWITCHES = {"bias": "+ bias", "sigmoid": "+ sigmoid", "adam": "+ Adam", "one_cycle": "+ one-cycle"}
 NAMES = {**SAME, **SWITCHES}
-ROW = 35
 
 
 def same_step(ratings: Ratings) -> None:
@@ -85,8 +85,7 @@ def _table(difference: Mapping[str, np.ndarray]) -> None:
         table,
         hide_index=True,
         width="stretch",
-        height=ROW * (len(table) + 1) + 3,
-        row_height=ROW,
+        **table_size(len(table)),
         column_config={"Against fastai's plain step": st.column_config.TextColumn(pinned=True)},
         alt="Table of the greatest difference of a weight from fastai's plain step, after some of the steps.",
     )
