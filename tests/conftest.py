@@ -25,20 +25,10 @@ REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the browser tests, and put what is slow last: a plain mistake should show within seconds.
-
-    With two processes (``-n 2 --dist loadgroup``) a file stays in one of them, as does all that looks at the article's
-    run: what they share is made once. Journeys that share nothing but the server go to whichever process is free: they
-    are long, and come last.
-    """
+    """Mark the browser tests, and put what is slow last: a plain mistake should show within seconds."""
     for item in items:
-        used = set(getattr(item, "fixturenames", ()))
-        group = "article" if "article_dot" in used else item.path.name
         if "browser" in item.path.parent.parts:
             item.add_marker(pytest.mark.browser)
-            if item.path.name != "test_learn.py" and not used & {"five", "run", "run_id"}:
-                group = item.nodeid
-        item.add_marker(pytest.mark.xdist_group(group))
     last = (
         "test_style.py",
         "test_foldin.py",
