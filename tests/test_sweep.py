@@ -323,6 +323,30 @@ def test_the_axis_waits_for_the_epochs_to_come() -> None:
     assert x_domain(compare_spec([curve(planned=40)], {}, View(x="update"))) == [0, 400]
 
 
+@pytest.mark.parametrize(("error", "top"), [("mse", 5.0), ("rmse", 2.5)])
+def test_a_run_that_flies_off_does_not_flatten_the_others(error: Any, top: float) -> None:
+    away = curve("away", 1, ((13.0, 13.0), (1e9, 1e10), (1e28, 1e30)))
+    alone, both = (compare_spec(curves, {}, View(error=error)) for curves in ([curve()], [curve(), away]))
+    assert max(y_domain(alone)) <= top
+    assert max(y_domain(both)) <= 4 * top, "room for where it began, not for where it ended"
+    ends = both["datasets"]["ends"].set_index("slot")
+    assert ends.loc["1", "text"] == ("away 1e+30" if error == "mse" else "away 1e+15")
+    assert ends.loc["1", "place"] > ends.loc["0", "place"]
+    assert ends["value"].max() <= max(y_domain(both))
+    lines = [layer["mark"] for layer in both["layer"] if "datum.part" in str(layer.get("transform"))]
+    assert len(lines) == 2
+    assert all(mark["clip"] for mark in lines)
+    assert max(y_domain(compare_spec([away], {}, View(log=True)))) >= 1e30, "alone it is what there is to see"
+
+
+def test_the_first_epochs_can_be_left_out() -> None:
+    spec = compare_spec([curve(planned=6)], {}, View(first=2))
+    points = spec["datasets"]["points"]
+    assert set(points["epoch"]) == {2, 3}
+    assert x_domain(spec) == [2, 6]
+    assert "a after 3 epochs: " in compare_alt([curve()], View(first=2))
+
+
 def x_domain(spec: dict[str, Any]) -> list[float]:
     return next(
         layer["encoding"]["x"]["scale"]["domain"] for layer in spec["layer"] if "scale" in layer["encoding"]["x"]

@@ -45,6 +45,7 @@ _TITLES = {"epoch": "Epoch", "update": "Updates (gradient steps)", "seconds": "S
 _SHAPES = ["circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "triangle-right", "triangle-left"]
 _SLOTS = [str(slot) for slot in range(MOST_CURVES)]
 _DOTS = 10  # points drawn on a line, so that eight lines stay lines
+_FLIES_OFF = 100  # times the MSE of the worse baseline, or of the best run
 _NARROW = 560  # pixels of the whole chart: below it the short names stand at the ends
 _MOST_POINTS = 250  # drawn of each line: more would only be sent
 _EMPTY = pd.DataFrame(
@@ -71,7 +72,10 @@ class Curve:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """How to look at the curves; ``smoothing`` is s in the formula above, from 0 to below 1."""
+    """How to look at the curves; ``smoothing`` is s in the formula above, from 0 to below 1.
+
+    Nothing is drawn of the epochs before ``first``.
+    """
 
     error: Error = "mse"
     x: Axis = "epoch"
@@ -79,6 +83,7 @@ class View:
     log_x: bool = False
     smoothing: float = 0.0
     parts: Parts = "both"
+    first: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +121,7 @@ def compare_spec(
     points = pd.concat([_EMPTY, *(_points(curve, view) for curve in curves)], ignore_index=True)
     known = {name: as_error(mse, view.error) for name, mse in baselines.items() if mse is not None}
     x_limits = _x_limits(curves, points, view)
-    y_limits = limits([*points["value"], *known.values()], log=view.log)
+    y_limits = limits([*_worth_a_look(points, known, view.error), *known.values()], log=view.log)
     frame = _Frame(view=view, x_limits=x_limits, y_limits=y_limits, height=height)
     ends = _ends(points, known, frame)
     widest = [max([*column, "user + movie bias 0.000"], key=len) for column in (ends["text"], ends["brief"])]
@@ -153,7 +158,7 @@ def _points(curve: Curve, view: View) -> pd.DataFrame:
     tables = [_EMPTY]
     for part in ("train", "valid") if view.parts == "both" else (view.parts,):
         losses = np.array([getattr(result, f"{part}_loss") for result in history], dtype=float)
-        known = np.flatnonzero(np.isfinite(losses) & (losses > 0) & np.isfinite(x))
+        known = np.flatnonzero(np.isfinite(losses) & (losses > 0) & np.isfinite(x) & (epoch >= view.first))
         raw = np.sqrt(losses[known]) if view.error == "rmse" else losses[known]
         smooth = ema(raw, view.smoothing)
         kept = (known % thin == 0) | (known % stride == 0) | (known == n - 1)
@@ -175,6 +180,19 @@ def _points(curve: Curve, view: View) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
+def _worth_a_look(points: pd.DataFrame, known: Mapping[str, float], error: Error) -> np.ndarray:
+    """The errors that the axis has to hold: all but those of a run that flies off, which would flatten all others.
+
+    What learns begins up to some 20 times the variance of the ratings off (a dot product, at 0). The lines above the
+    axis are cut; their names, with the last error, stand at its top.
+    """
+    values, slots = points["value"].to_numpy(dtype=float), points["slot"].to_numpy()
+    if len(set(slots)) < 2:
+        return values
+    usual = max([*known.values(), values.min()])
+    return values[values <= usual * as_error(_FLIES_OFF, error)]
+
+
 def _x_limits(curves: Sequence[Curve], points: pd.DataFrame, view: View) -> tuple[float, float]:
     """Up to the longest run as it is planned, so that the axis does not move while runs grow."""
     ends = [2.0 if view.x == "epoch" else 1e-3]
@@ -189,7 +207,7 @@ def _x_limits(curves: Sequence[Curve], points: pd.DataFrame, view: View) -> tupl
             ends.append(round_up(sum(result.seconds for result in curve.history) * planned / n))
     high = max(ends)
     if view.x == "epoch":
-        return 1.0, high
+        return float(view.first), max(high, view.first + 1.0)
     if not view.log_x:
         return 0.0, round_up(high)
     low = min(points["x"], default=high / 100)
@@ -210,6 +228,7 @@ def _ends(points: pd.DataFrame, known: Mapping[str, float], frame: _Frame) -> pd
     places = [min(max(to_unit(value, low, high, log=view.log), 0.0), 1.0) for _, _, value, _, _ in rows]
     apart = spread(places, LABEL_HEIGHT / max(frame.height - AXES_HEIGHT, 1))
     table = pd.DataFrame(rows, columns=["slot", "end", "value", "text", "brief"]).astype({"end": float, "value": float})
+    table["value"] = table["value"].clip(upper=high)
     place = [from_unit(share, low, high, log=view.log) for share in apart]
     return table.assign(x=x_high, place=pd.Series(place, dtype=float))
 
@@ -234,10 +253,12 @@ def _draw(frame: _Frame) -> Picture:
     colour = alt.Color("slot:N", legend=None, scale=alt.Scale(domain=_SLOTS))
     shape = alt.Shape("slot:N", legend=None, scale=alt.Scale(domain=_SLOTS, range=_SHAPES))
     base = alt.Chart(alt.NamedData("points")).encode(x=x_axis, y=value_axis(frame.y_limits, log=view.log), color=colour)
-    train = base.transform_filter("datum.part == 'train'").mark_line(strokeWidth=1.75)
-    valid = base.transform_filter("datum.part == 'valid'").mark_line(strokeWidth=2, strokeDash=[6, 4])
-    dots = base.transform_filter("datum.dot").mark_point(filled=True, size=46, opacity=1).encode(shape=shape)
-    hover = base.mark_point(size=150, opacity=0).encode(tooltip=_tooltip(view))
+    train = base.transform_filter("datum.part == 'train'").mark_line(strokeWidth=1.75, clip=True)
+    valid = base.transform_filter("datum.part == 'valid'").mark_line(strokeWidth=2, strokeDash=[6, 4], clip=True)
+    low, high = frame.y_limits
+    within = base.transform_filter(f"datum.value >= {low} && datum.value <= {high}")  # a clipped dot at 1 would be half
+    dots = within.transform_filter("datum.dot").mark_point(filled=True, size=46, opacity=1).encode(shape=shape)
+    hover = within.mark_point(size=150, opacity=0).encode(tooltip=_tooltip(view))
     at: dict[str, Any] = {"x": "x:Q", "y": "place:Q", "text": "shown:N"}
     names = f"containerSize()[0] < {_NARROW} ? datum.brief : datum.text"
     ends = alt.Chart(alt.NamedData("ends")).transform_calculate(shown=names)
@@ -252,7 +273,10 @@ def _draw(frame: _Frame) -> Picture:
     layers = [baseline_lines(view.error), leaders, train, valid, dots, hover, quiet_names, run_names, room]
     if view.smoothing > 0:
         layers.insert(
-            1, base.mark_line(strokeWidth=1, opacity=0.25).encode(y=alt.Y("raw:Q", title=None), detail="part:N")
+            1,
+            base.mark_line(strokeWidth=1, opacity=0.25, clip=True).encode(
+                y=alt.Y("raw:Q", title=None), detail="part:N"
+            ),
         )
     return alt.layer(*layers).properties(height=frame.height, title=value_title(view.error))
 
