@@ -43,11 +43,30 @@ def test_a_worsening_is_never_praised(
     errors: list[float], expected: str, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ladder, "errors", lambda runs: errors)
+    monkeypatch.setattr(ladder, "baselines_of", lambda runs: {})
     ladder._say(rungs())
     assert len(said) == 1
     assert expected in said[0]
     assert f"from {errors[0]:.3f} to {errors[-1]:.3f}" in said[0]
     assert ("largest step" in said[0]) == (max(-np.diff(errors)) > 0)
+
+
+@pytest.mark.parametrize(
+    ("errors", "words"),
+    [
+        ([0.9, 0.9, 0.9, 0.9], ""),
+        ([1.2, 0.95, 0.9, 0.9], " Dot product and + range did not beat user + movie bias, which has no factor at all"),
+        ([1.2, 1.0, 0.95, 0.97], " No rung beats user + movie bias, which has no factor at all (0.949)."),
+    ],
+)
+def test_what_the_baseline_does_better_is_said(
+    errors: list[float], words: str, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ladder, "errors", lambda runs: errors)
+    monkeypatch.setattr(ladder, "baselines_of", lambda runs: {"user + movie bias": 0.9})
+    ladder._say(rungs())
+    assert words in said[0]
+    assert ("which has no factor" in said[0]) == bool(words)
 
 
 @pytest.mark.parametrize(

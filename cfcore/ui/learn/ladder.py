@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,11 @@ SPLIT = SplitConfig.of("random")
 LIVE_SECONDS = 0.5
 HEIGHT = 340  # pixels
 _VIEW = View(error="rmse", log=True, parts="valid")
+SYMBOLS = (
+    "$p_u$ and $q_m$ are the factors of user $u$ and film $m$, $b_u$ and $b_m$ their biases; low and high are the ends "
+    "of the scale; $\\sigma$, the sigmoid, squeezes any number into 0 to 1; a step at learning rate $\\eta$ first "
+    "shrinks every weight $w$ by the share $\\eta\\lambda$, where $\\lambda$ is the weight decay."
+)
 
 
 def lesson(ratings: Ratings) -> None:
@@ -39,6 +45,7 @@ def lesson(ratings: Ratings) -> None:
         "rung of this ladder takes one task off it, with data, split, seed, and all else the same."
     )
     st.markdown("\n".join(f"1. **{rung.name}**: ${rung.formula}$" for rung in RUNGS))
+    st.caption(SYMBOLS)
     runs = ladder_runs()
     if not hidden("climb"):
         _start(ratings, runs)
@@ -123,7 +130,7 @@ def _live(run_ids: Sequence[str], mean: float) -> None:
             Curve(
                 name=run.name,
                 slot=slot,
-                history=run.history[first - 1 :],
+                history=run.history,
                 planned=run.request.config.epochs or 1,
                 updates=None,
             )
@@ -131,7 +138,7 @@ def _live(run_ids: Sequence[str], mean: float) -> None:
         ]
         with st.container(height=HEIGHT + 16, border=False):
             st.vega_lite_chart(
-                spec=compare_spec(drawn, baselines_of(runs), _VIEW, height=HEIGHT),
+                spec=compare_spec(drawn, baselines_of(runs), replace(_VIEW, first=first), height=HEIGHT),
                 width="stretch",
                 key="learn:ladder-curves",
                 alt=compare_alt(drawn, _VIEW),
@@ -202,14 +209,27 @@ def _say(runs: Sequence[Run]) -> None:
     if any(math.isnan(rmse) for rmse in found):
         st.info("Not every rung came to its end: climb again for the whole picture.", icon=":material/info:")
         return
+    short_of = beaten_by(found, baselines_of(runs).get(BIAS.lower()))
     gains = -np.diff(found)
     best = int(gains.argmax())
     worse = [run.name for run, gain in zip(runs[1:], gains, strict=True) if gain < 0]
     way = f"From the bare dot product to the last rung the error goes from {error(found[0])} to {error(found[-1])}"
     if gains[best] <= 0:
-        aha(f"{way}: on these ratings no rung brought anything.")
+        aha(f"{way}: on these ratings no rung brought anything.{short_of}")
         return
     aha(
         f"{way}; the largest step is {runs[best + 1].name.removeprefix('+ ')}, {gains[best]:.3f}."
         + (f" Here {' and '.join(worse)} made it worse." if worse else "")
+        + short_of
     )
+
+
+def beaten_by(found: Sequence[float], baseline: float | None) -> str:
+    """Which rungs are no better than the MSE of user + movie bias, of ``found`` (4,) RMSE."""
+    if baseline is None:
+        return ""
+    behind = [rung.name for rung, rmse in zip(RUNGS, found, strict=True) if rmse**2 >= baseline]
+    if not behind:
+        return ""
+    who = "No rung beats" if len(behind) == len(RUNGS) else f"{' and '.join(behind)} did not beat"
+    return f" {who} {BIAS.lower()}, which has no factor at all ({error(math.sqrt(baseline))})."
