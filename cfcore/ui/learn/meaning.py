@@ -135,8 +135,9 @@ def _near(run: Run, space: Learned) -> None:
     with st.container(border=True):
         st.markdown(f"**2. The nearest films.** Nearest to {plain(space.spoken[row])}, by cosine: {similar}.")
         st.markdown(
-            f"It has the most ratings here, {count(int(space.facts.n_ratings[row]))} to train on. Its neighbours are "
-            f"those in all factors, not in a picture, among the {count(len(among))} films with the most ratings."
+            f"It has the most ratings here, {count(int(space.facts.n_ratings[row]))} to train on. The cosine of two "
+            "films is 1 where their factors point the same way, 0 where they have nothing in common. It is measured in "
+            f"all factors, not in a picture, among the {count(len(among))} films with the most ratings."
         )
         _open("See it on the map", "near", run, {**_MAP, "explore-among": True}, film=space.item_id[row])
 
@@ -153,7 +154,10 @@ def _second_axis(run: Run, space: Learned) -> None:
             f"**3. Two films far apart.** On PC2 {plain(space.spoken[low])} and {plain(space.spoken[high])} stand "
             f"{apart:.1f} standard deviations apart.{follows}"
         )
-        st.markdown("Do you know both? Think of a name for what sets them apart, then look who stands between them.")
+        st.markdown(
+            "Do you know both? Think of a name for what sets them apart, then look who stands between them. On the map "
+            f"{plain(space.spoken[high])} is marked, at the top; {plain(space.spoken[low])} stands at the bottom."
+        )
         _open("See PC2 on the map", "apart", run, _MAP, film=space.item_id[high])
 
 
