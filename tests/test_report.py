@@ -12,6 +12,7 @@ import pytest
 
 from cfcore.approaches import make_config
 from cfcore.config import RunRequest, SplitConfig
+from cfcore.doctor import diagnose
 from cfcore.embeddings import fit_pca
 from cfcore.export.pictures import WIDTH, film_map, loss_picture
 from cfcore.export.report import to_report
@@ -62,7 +63,7 @@ def sample_factors(sample: Ratings) -> np.ndarray:
 
 
 def report(run: Run, ratings: Ratings | None = None, item_factors: np.ndarray | None = None) -> Page:
-    page = Page(to_report(run, ratings, item_factors))
+    page = Page(to_report(run, ratings, {} if item_factors is None else {"item_factors": item_factors}))
     assert page.open == [], "every tag is closed"
     return page
 
@@ -106,11 +107,21 @@ def test_a_run_that_ended_early_says_so() -> None:
     assert not any("nan" in str(values.get("points", values.get("d", ""))) for _, values in page.tags)
 
 
+def test_the_run_doctor_says_what_it_says_on_the_pages() -> None:
+    lost = a_run(status="diverged", metrics=None)
+    (found,) = diagnose(lost, {}, None)
+    page = report(lost)
+    assert f"{found.title}." in page.of("strong")
+    assert found.fix is not None
+    assert f" {found.sentence} {found.fix.label}." in page.of("p")
+    assert "Run doctor" in page.of("h2")
+
+
 def test_nothing_comes_from_elsewhere(sample: Ratings, sample_factors: np.ndarray) -> None:
     for dataset in ("sample", "ml-100k"):
         run = a_run()
         run = replace(run, request=replace(run.request, dataset=dataset))
-        html = to_report(run, sample if dataset == "sample" else None, sample_factors)
+        html = to_report(run, sample if dataset == "sample" else None, {"item_factors": sample_factors})
         page = Page(html)
         assert {tag for tag, _ in page.tags}.isdisjoint({"script", "link", "img", "iframe", "object", "embed", "base"})
         addresses = [values["href"] for _, values in page.tags if "href" in values]
@@ -135,7 +146,7 @@ def test_words_are_only_words(sample: Ratings, sample_factors: np.ndarray) -> No
 
 
 def test_the_map_stands_where_the_principal_components_are(sample: Ratings, sample_factors: np.ndarray) -> None:
-    html = to_report(a_run(), sample, sample_factors)
+    html = to_report(a_run(), sample, {"item_factors": sample_factors})
     picture = html.partition('aria-label="Map of films"')[2]
     dots = np.array(re.findall(r"M([\d.]+) ([\d.]+)h0", picture.partition("/>")[2].partition("/>")[0]), dtype=float)
     trained = np.isfinite(sample_factors).all(axis=1)
@@ -152,11 +163,11 @@ def test_the_map_stands_where_the_principal_components_are(sample: Ratings, samp
 def test_without_a_map_a_sentence_says_why(sample: Ratings, sample_factors: np.ndarray) -> None:
     run = a_run()
     said = "There is no map: the"
-    assert f"{said} data set with the titles is not" in to_report(run, None, sample_factors)
-    assert f"{said} run has left no factors" in to_report(run, sample, None)
-    assert f"{said} data set has changed since" in to_report(run, sample, sample_factors[1:])
+    assert f"{said} data set with the titles is not" in to_report(run, None, {"item_factors": sample_factors})
+    assert f"{said} run has left no factors" in to_report(run, sample, {})
+    assert f"{said} data set has changed since" in to_report(run, sample, {"item_factors": sample_factors[1:]})
     broken = np.full_like(sample_factors, np.nan)
-    assert "There is no map: only 0 movies have a usable vector" in to_report(run, sample, broken)
+    assert "There is no map: only 0 movies have a usable vector" in to_report(run, sample, {"item_factors": broken})
 
 
 def test_one_factor_makes_a_line_of_films(sample: Ratings, sample_factors: np.ndarray) -> None:
@@ -213,7 +224,7 @@ def test_a_loss_of_zero_is_drawn_on_a_linear_axis(zero: str) -> None:
 
 def test_where_there_is_no_picture_a_sentence_stands() -> None:
     bad = EpochResult(epoch=1, train_loss=float("nan"), valid_loss=float("inf"), seconds=1.0)
-    run = a_run(history=(bad,))
+    run = a_run(status="diverged", history=(bad,))
     page = report(replace(run, baseline_mean_mse=None, baseline_bias_mse=None))
     assert any("There is no picture" in each for each in page.of("p"))
 

@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 
 from cfcore import datasets
+from cfcore.doctor import VECTORS
 from cfcore.export.notebook import to_notebook
 from cfcore.export.script import requirements, to_script
 from cfcore.export.script_data import own_tables, public_source
@@ -71,7 +72,7 @@ def _report(store: RunStore, run: Run) -> str:
         except datasets.DataError:
             ratings = None  # an upload that was removed: the report says so
     try:
-        factors = store.arrays(run.id, "item_factors").get("item_factors")
+        arrays = store.arrays(run.id, *VECTORS)
     except StoreError:
-        factors = None
-    return to_report(run, ratings, factors)
+        arrays = {}
+    return to_report(run, ratings, arrays)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 from cfcore.approaches import acting, describe
 from cfcore.charts.scales import against, short
 from cfcore.datasets import SOURCES
+from cfcore.doctor import diagnose
 from cfcore.embeddings import fit_pca, make_space
 from cfcore.embeddings.axes import correlation
 from cfcore.export.cells import one_line
@@ -30,11 +32,12 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'"  # whatever a title ma
 _NO_MAP = "There is no map:"
 
 
-def to_report(run: Run, ratings: Ratings | None, item_factors: np.ndarray | None) -> str:
+def to_report(run: Run, ratings: Ratings | None, arrays: Mapping[str, np.ndarray]) -> str:
     """The report as HTML.
 
-    ``ratings`` are those of the run's data set, for the titles on the map, and ``item_factors`` (M, k) what the run has
-    learned; where either is missing, a sentence stands in the map's place.
+    ``ratings`` are those of the run's data set, for the titles on the map, and ``arrays`` what the run has learned:
+    those that the run doctor looks at, ``item_factors`` (M, k) among them. Without ratings or factors a sentence
+    stands in the map's place.
     """
     config = run.request.config
     title = f"{run.name or describe(config.approach).title} on {run.dataset_title or run.request.dataset}"
@@ -43,7 +46,8 @@ def to_report(run: Run, ratings: Ratings | None, item_factors: np.ndarray | None
         f"<section><h2>What ran</h2>{_facts(run)}</section>"
         f"<section><h2>Errors on the held-out ratings</h2>{_errors(run)}</section>"
         f"<section><h2>Loss (mean squared error) by epoch</h2>{_losses(run)}</section>"
-        f"<section><h2>What it learned</h2>{_map(run, ratings, item_factors)}</section>"
+        f"{_diagnosis(run, ratings, arrays)}"
+        f"<section><h2>What it learned</h2>{_map(run, ratings, arrays.get('item_factors'))}</section>"
         f"<footer>{_small_print(run, ratings)}</footer>"
     )
     return (
@@ -109,7 +113,12 @@ def _errors(run: Run) -> str:
     columns = "".join(f'<th scope="col">{name}</th>' for name in heads)
     note = "RMSE and MAE in stars, lower is better."
     if m.ranking is not None:
-        note += f" The others judge the ten films put first for each of {m.ranking.n_users:,} users, higher is better."
+        note += (
+            f" The others judge the ten films put first for each of {m.ranking.n_users:,} users. Precision: the share "
+            "of the ten that the user liked (4 or more, held out); recall: the share of those liked that is among the "
+            "ten; NDCG: the same, but a hit counts more the higher it stands; hit rate: the share of users with at "
+            "least one; higher is better. Coverage: the share of all films that is shown to anybody."
+        )
     return (
         f"<table><thead><tr>{columns}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
         f'<p class="quiet">{note} The global mean puts films in no order.</p>'
@@ -121,6 +130,17 @@ def _losses(run: Run) -> str:
     return (
         loss_picture(run.history, baselines) or "<p>There is no picture: no epoch has left a loss that is a number.</p>"
     )
+
+
+def _diagnosis(run: Run, ratings: Ratings | None, arrays: Mapping[str, np.ndarray]) -> str:
+    """What the run doctor says on the pages, with what it would try."""
+    found = diagnose(run, arrays, None if ratings is None else ratings.scale)
+    lines = (
+        f"<p><strong>{_plain(each.title)}.</strong> {_plain(each.sentence)}"
+        f"{f' {_plain(each.fix.label)}.' if each.fix else ''}</p>"
+        for each in found
+    )
+    return f"<section><h2>Run doctor</h2>{''.join(lines)}</section>" if found else ""
 
 
 def _error(value: float | None) -> str:
