@@ -204,7 +204,7 @@ def test_a_refused_file_is_read_once_and_its_reason_stays(monkeypatch: pytest.Mo
 
 def test_train_says_what_to_press_before_anything_was_trained() -> None:
     app = open_page("pages/train.py")
-    assert "Nothing trained yet" in texts(app)
+    assert "Nothing trained here yet" in texts(app)
     assert not button(app, "Train").disabled
     assert button(app, "As in the article").disabled
     assert "Takes roughly" in texts(app)
@@ -492,7 +492,7 @@ def test_a_run_under_way_is_not_judged_and_one_without_arrays_by_its_history(job
 def test_a_link_to_no_run_is_said_clearly(run_id: str) -> None:
     app = open_page("pages/train.py", run=run_id)
     assert "There is no run with this link here" in texts(app)
-    assert "Nothing trained yet" in texts(app)
+    assert "Nothing trained here yet" in texts(app)
 
 
 def test_the_code_and_the_command_that_ran_are_shown(jobs: FakeJobs) -> None:

@@ -119,7 +119,7 @@ APPROACHES: Mapping[str, ApproachInfo] = {
             "scratch",
             good_rate=10.0,
             title="From scratch",
-            summary="Two factor matrices, one-hot rows, and gradient descent written out by hand.",
+            summary="Two factor matrices, a lookup of their rows, and gradient descent written out by hand.",
             teaches="A one-hot row times a matrix selects a row of it: the whole model is a lookup and a dot product.",
             split=_RANDOM,
             settings=_settings(

@@ -30,7 +30,7 @@ MEANING = (
 def heading(run: Run | None) -> None:
     """Which run this is: approach, data, split and every setting, in two lines; or that there is none yet."""
     if run is None:
-        st.subheader("Nothing trained yet", anchor="run")
+        st.subheader("Nothing trained here yet", anchor="run")
         st.caption("The dotted lines are the errors to beat: predicting without any learned factor.")
         return
     info = describe(run.request.config.approach)
