@@ -116,6 +116,7 @@ def move(kept: dict[str, Any], corner: Corner, told: dict[str, Any]) -> None:
         return
     if told.get("base") != kept["base"]:
         return  # of a picture that is gone
+    kept["base"] = ""  # taken over: the same message once more, as when a run of the page is cut short, moves nothing
     frames = kept["frames"] or _still(kept)
     at = min(max(int(told["at"]), 0), len(frames["U"]) - 1)
     if at and (kept["by_hand"] or kept["descent"]["rate"] != kept["rate"]):
