@@ -136,14 +136,15 @@ def _live(run_ids: Sequence[str], mean: float) -> None:
             )
             for slot, run in enumerate(runs)
         ]
+        bias = baselines_of(runs).get(BIAS.lower())  # the global mean stands in the table: it would flatten the lines
         with st.container(height=HEIGHT + 16, border=False):
             st.vega_lite_chart(
-                spec=compare_spec(drawn, baselines_of(runs), replace(_VIEW, first=first), height=HEIGHT),
+                spec=compare_spec(drawn, {BIAS.lower(): bias}, replace(_VIEW, first=first), height=HEIGHT),
                 width="stretch",
                 key="learn:ladder-curves",
                 alt=compare_alt(drawn, _VIEW),
             )
-        st.caption(f"RMSE on the held-out ratings after each epoch; dotted: the baselines. {slow_start(runs, mean)}")
+        st.caption(f"RMSE on the held-out ratings after each epoch; dotted: {BIAS.lower()}. {slow_start(runs, mean)}")
         _table(runs)
         st.caption(
             "Each rung was trained once, with one seed. How far another seed would move its error is not measured: "
