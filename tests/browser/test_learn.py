@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from cfcore import datasets
 from cfcore.lessons.corner import pick_corner, start
-from tests.browser.conftest import Server
+from tests.browser.conftest import Server, serve
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
@@ -19,10 +19,7 @@ PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobil
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Server]:
     """A server with little memory, where dense one-hot is refused; it asks for the browser first."""
-    server = Server(tmp_path_factory.mktemp("server"), {"CFCORE_MEMORY_LIMIT_MB": "60"}).start()
-    yield server
-    server.stop()
-    assert "Traceback" not in server.log(), server.log()
+    yield from serve(Server(tmp_path_factory.mktemp("server"), {"CFCORE_MEMORY_LIMIT_MB": "60"}))
 
 
 def open_lesson(page: Page, server: Server, name: str) -> None:
