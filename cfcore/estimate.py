@@ -8,12 +8,12 @@ take twice as long, or half.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psutil
 
 from cfcore.config import RunConfig
-from cfcore.memory import FLOAT, check_lookup, lookup_bytes
+from cfcore.memory import FLOAT, fitting, lookup_bytes
 
 LEAST_SECONDS = 0.2  # to start and to report, whatever the data
 PROCESS_MB = 450  # a worker with torch and fastai imported
@@ -25,11 +25,15 @@ PER_LOOKUP = 3e-9  # seconds to fetch one number of a row and to add its gradien
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """``seconds`` of training, the process's peak ``memory_mb``, and why it would be ``refused``, if it would."""
+    """``seconds`` of training, the process's peak ``memory_mb``, and why it would be ``refused``, if it would.
+
+    ``instead`` says what takes the place of a setting that does not fit.
+    """
 
     seconds: float
     memory_mb: float
     refused: str | None = None
+    instead: str = ""
 
 
 def estimate(config: RunConfig, *, n_train: int, n_valid: int, n_users: int, n_items: int) -> Estimate:
@@ -64,7 +68,15 @@ def _estimate(seconds: float, memory: float, refused: str | None = None) -> Esti
 
 
 def _scratch(config: RunConfig, n: float, n_all: int, n_users: int, n_items: int) -> Estimate:
-    lookup, k, epochs = config.lookup or "index", config.embedding_size or 0, config.epochs or 1
+    wanted, k, epochs = config.lookup or "index", config.embedding_size or 0, config.epochs or 1
+    lookup, refused, instead = wanted, None, ""
+    try:
+        lookup = fitting(wanted, n_all, n_users, n_items)
+    except ValueError as reason:
+        refused = str(reason)
+    if lookup != wanted:
+        needs = lookup_bytes(wanted, n_all, n_users, n_items) / 1e9
+        instead = f"The matrix of all pairs would need {needs:.1f} GB: the index, which computes the same, is used."
     match lookup:
         case "onehot":
             seconds = n * (n_users + n_items) * k * PER_PRODUCT
@@ -73,12 +85,7 @@ def _scratch(config: RunConfig, n: float, n_all: int, n_users: int, n_items: int
         case _:
             seconds = n * 2 * k * PER_LOOKUP
     data = lookup_bytes(lookup, n_all, n_users, n_items) + (n_all * k * 4 * FLOAT if lookup != "matrix" else 0)
-    refused = None
-    try:
-        check_lookup(lookup, n_all, n_users, n_items)
-    except ValueError as reason:
-        refused = str(reason)
-    return _estimate(epochs * seconds, data, refused)
+    return replace(_estimate(epochs * seconds, data, refused), instead=instead)
 
 
 def _shape(config: RunConfig, n_users: int, n_items: int) -> tuple[int, int, tuple[int, ...]]:

@@ -59,6 +59,18 @@ def check_lookup(lookup: str, n: int, n_users: int, n_items: int) -> None:
         )
 
 
+def fitting(lookup: str, n: int, n_users: int, n_items: int) -> str:
+    """The lookup to take: ``index`` in place of a ``matrix`` that would not fit, for they compute the same.
+
+    Raises:
+        ValueError: any other would not fit; see :func:`check_lookup`.
+    """
+    if lookup == "matrix" and lookup_bytes(lookup, n, n_users, n_items) > limit_bytes():
+        return "index"
+    check_lookup(lookup, n, n_users, n_items)
+    return lookup
+
+
 class LastUsed:
     """Values by key, those used last, as many as fit into ``most_bytes``: entries differ by a factor of a thousand.
 

@@ -44,3 +44,12 @@ def test_one_hot_that_would_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) 
     assert refused is not None
     assert "1,050,000,000 bytes" in refused
     assert of("scratch", lookup="index").refused is None
+
+
+def test_a_matrix_that_would_not_fit_costs_what_the_index_costs_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert of("scratch", lookup="matrix").instead == ""
+    monkeypatch.setenv("CFCORE_MEMORY_LIMIT_MB", "30")
+    cost = of("scratch", lookup="matrix")
+    assert cost.refused is None
+    assert "the index, which computes the same" in cost.instead
+    assert cost.seconds == of("scratch", lookup="index").seconds

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cfcore import approaches
 from cfcore.approaches import make_config
-from cfcore.approaches.scratch import LOOKUPS
+from cfcore.approaches.scratch import LOOKUPS, index
 from cfcore.config import SplitConfig
 from cfcore.memory import PeakMemory, lookup_bytes
 from cfcore.ratings import Ratings, Split, make_split
@@ -108,3 +108,17 @@ def test_one_hot_is_refused_with_the_bytes_it_would_need(small_split: Split, mon
     with pytest.raises(ValueError, match=f"{needs:,} bytes.*Choose the index lookup"):
         approaches.train(small_split, make_config("scratch", lookup="onehot"))
     assert approaches.train(small_split, make_config("scratch", lookup="index", epochs=1)).status == "done"
+
+
+def test_a_matrix_that_does_not_fit_gives_way_to_the_index(small_split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = make_config("scratch", lookup="matrix", epochs=3)
+    whole = approaches.train(small_split, config)
+    pairs = small_split.ratings.n_users * small_split.ratings.n_items
+    monkeypatch.setenv("CFCORE_MEMORY_LIMIT_MB", str(4 * pairs / 1e6))  # one table of all pairs; five are needed
+    called = []
+    monkeypatch.setitem(LOOKUPS, "index", lambda *data: called.append(1) or index(*data))
+    instead = approaches.train(small_split, config)
+    assert called
+    for one, other in zip(whole.history, instead.history, strict=True):
+        assert other.train_loss == pytest.approx(one.train_loss, abs=1e-5)
+        assert other.valid_loss == pytest.approx(one.valid_loss, abs=1e-5)

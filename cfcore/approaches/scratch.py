@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from cfcore.config import RunConfig
-from cfcore.memory import check_lookup
+from cfcore.memory import fitting
 from cfcore.models import DotModel
 from cfcore.ratings import Split
 from cfcore.training import EpochResult, OnBatch, OnEpoch, OnStart, StopTraining, Stopwatch
@@ -37,8 +37,8 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 def train(split: Split, config: RunConfig, on_start: OnStart, on_epoch: OnEpoch, on_batch: OnBatch) -> DotModel:
     n_users, n_movies = split.ratings.n_users, split.ratings.n_items
-    check_lookup(config.lookup, len(split.train) + len(split.valid), n_users, n_movies)
-    lookup = LOOKUPS[config.lookup]
+    n = len(split.train) + len(split.valid)
+    lookup = LOOKUPS[fitting(config.lookup, n, n_users, n_movies)]  # a matrix too large for the memory: the index
     train_loss = lookup(*tensors(split, split.train), n_users, n_movies)
     valid_loss = lookup(*tensors(split, split.valid), n_users, n_movies)
 

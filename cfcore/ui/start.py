@@ -58,7 +58,9 @@ def _start_buttons(approach: str, ratings: Ratings, request: RunRequest | None) 
     if refusal:
         st.error(sentence(refusal), icon=":material/error:")
     elif cost is not None:
-        st.caption(f"Takes roughly {seconds(cost.seconds)} and {memory(cost.memory_mb)} on two cores.")
+        st.caption(
+            f"Takes roughly {seconds(cost.seconds)} and {memory(cost.memory_mb)} on two cores. {cost.instead}".strip()
+        )
     if shown is not None:  # on a phone the run lies far below
         st.caption(
             "Training: [see its curves](#run)."
