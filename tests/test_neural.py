@@ -9,6 +9,7 @@ from fastai.callback.core import Callback
 from fastai.collab import collab_learner
 from fastai.learner import Learner
 from fastai.losses import MSELossFlat
+from fastai.optimizer import Adam
 from torch import nn
 
 from cfcore import approaches
@@ -147,6 +148,23 @@ def test_the_custom_network_takes_columns(small_split: Split) -> None:
     with torch.no_grad():
         expected = EmbeddingNet.forward(net, x[:, 0], x[:, 1])
     torch.testing.assert_close(predictions, expected)
+
+
+@pytest.mark.parametrize("key", ["fastai_custom", "fastai_nn", "fastai_dot"])
+def test_a_lean_learner_takes_the_steps_of_fastais_own_optimizer_and_loss(small_split: Split, key: str) -> None:
+    """From the same weights and batches; the decay is strong, so that sparing a bias or not would show."""
+    weights = []
+    for stock in (True, False):
+        config = make_config(key, batch_size=16, weight_decay=0.5)
+        with seeded(4):
+            learner, _ = approaches.load(key).make_learner(small_split, config)  # pyright: ignore
+            if stock:
+                learner.opt_func, learner.loss_func = Adam, MSELossFlat()
+            with learner.no_bar(), learner.no_logging():
+                learner.fit_one_cycle(2, 0.01, wd=config.weight_decay)
+        weights.append({name: each.detach() for name, each in learner.model.named_parameters()})
+    for name in weights[0]:
+        torch.testing.assert_close(weights[1][name], weights[0][name], rtol=1e-3, atol=1e-4, msg=name)
 
 
 def test_a_seed_leaves_the_global_generators_as_they_were() -> None:

@@ -15,7 +15,7 @@ from fastai.losses import MSELossFlat
 from torch import Tensor
 
 from cfcore.approaches.embedding_net import EmbeddingNet
-from cfcore.approaches.fastai_parts import embedding_rows, fit, make_loaders
+from cfcore.approaches.fastai_parts import embedding_rows, fit, lean, make_loaders
 from cfcore.approaches.torch_parts import seeded
 from cfcore.config import RunConfig
 from cfcore.models import NetModel
@@ -34,6 +34,7 @@ def make_learner(split: Split, config: RunConfig) -> tuple[Learner, Callable[[],
     n_users, n_movies = len(dls.classes["user"]), len(dls.classes["movie"])
     model = CollabNet(n_users, n_movies, config.embedding_size, config.hidden_size)
     learn = Learner(dls, model, loss_func=MSELossFlat())
+    lean(learn)  # the same steps, with less around each batch
 
     user_rows = embedding_rows(dls, "user", split.ratings.n_users)
     movie_rows = embedding_rows(dls, "movie", split.ratings.n_items)

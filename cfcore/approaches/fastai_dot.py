@@ -19,7 +19,7 @@ from fastai.collab import collab_learner
 from fastai.learner import Learner
 from torch import nn
 
-from cfcore.approaches.fastai_parts import embedding_rows, fit, make_loaders
+from cfcore.approaches.fastai_parts import embedding_rows, fit, lean, make_loaders
 from cfcore.approaches.torch_parts import array, seeded
 from cfcore.config import RunConfig
 from cfcore.models import DotModel
@@ -32,6 +32,7 @@ def make_learner(split: Split, config: RunConfig) -> tuple[Learner, Callable[[],
     dls = make_loaders(split, config.batch_size)
     y_range = config.y_range if config.sigmoid == "yes" else None
     learn = collab_learner(dls, n_factors=config.embedding_size, y_range=y_range)
+    lean(learn)  # the same steps, with less around each batch
     biases = (learn.model.u_bias, learn.model.i_bias)
     if config.bias == "none":
         for bias in biases:

@@ -18,7 +18,7 @@ from fastai.collab import collab_learner
 from fastai.learner import Learner
 from torch import nn
 
-from cfcore.approaches.fastai_parts import embedding_rows, fit, make_loaders
+from cfcore.approaches.fastai_parts import embedding_rows, fit, lean, make_loaders
 from cfcore.approaches.torch_parts import array, seeded
 from cfcore.config import RunConfig
 from cfcore.models import NetModel
@@ -32,6 +32,7 @@ def make_learner(split: Split, config: RunConfig) -> tuple[Learner, Callable[[],
     emb_szs = None if size is None else {"user": size, "movie": size}
     dls = make_loaders(split, config.batch_size)
     learn = collab_learner(dls, use_nn=True, emb_szs=emb_szs, layers=list(config.layers), y_range=config.y_range)
+    lean(learn)  # the same steps, with less around each batch
     user_rows = embedding_rows(dls, "user", split.ratings.n_users)
     movie_rows = embedding_rows(dls, "movie", split.ratings.n_items)
 

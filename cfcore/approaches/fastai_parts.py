@@ -2,6 +2,10 @@
 
 The stock loaders have two traps. Their training loader draws rows *with replacement*, so that an epoch misses about a
 third of the ratings, and it drops the last, incomplete batch. Ours gives every training row exactly once.
+
+A batch of 64 ratings is so little work that most of an epoch is spent around it. The loader slices tensors instead of a
+DataFrame, and :func:`lean` lets one kernel do what fastai's optimizer does in eight: the same numbers, less than half
+the time.
 """
 
 from __future__ import annotations
@@ -16,8 +20,13 @@ from fastai.callback.core import Callback, CancelFitException
 from fastai.callback.schedule import Learner  # the schedule module adds fit_one_cycle to Learner
 from fastai.collab import TabularCollab
 from fastai.data.core import DataLoaders
+from fastai.learner import CastToTensor
+from fastai.losses import BaseLoss
+from fastai.optimizer import OptimWrapper
 from fastai.tabular.core import Categorify, ReadTabBatch, TabDataLoader
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+from torch.optim import AdamW
 
 from cfcore.approaches.torch_parts import threads
 from cfcore.config import RunConfig
@@ -89,6 +98,47 @@ def embedding_rows(loaders: DataLoaders, column: str, n: int) -> np.ndarray:
     known = np.array(list(loaders.classes[column])[1:], dtype=np.int64)
     rows[known] = np.arange(1, len(known) + 1)
     return rows
+
+
+class FusedAdam(OptimWrapper):
+    """fastai's Adam as PyTorch's AdamW, which updates all weights in one kernel: the same defaults, the same steps.
+
+    Like fastai, it spares the biases of layers and the batch norms, which are the weights with one dimension, from
+    weight decay.
+    """
+
+    def __init__(self, params, lr: float, wd: float = 0.01) -> None:
+        weights = [p for p in params if p.requires_grad]
+        groups = [[p for p in weights if p.ndim > 1], [p for p in weights if p.ndim == 1]]
+        settings = {"lr": lr, "betas": (0.9, 0.99), "eps": 1e-5, "weight_decay": wd, "fused": True}
+        super().__init__(opt=AdamW([{"params": group} for group in groups], **settings))
+        self.set_hypers(wd=wd)
+
+    @property
+    def hypers(self) -> list[dict[str, float]]:  # fastai asks several times a step, and its own takes its time
+        return [
+            {"lr": g["lr"], "mom": g["betas"][0], "sqr_mom": g["betas"][1], "eps": g["eps"], "wd": g["weight_decay"]}
+            for g in self.opt.param_groups
+        ]
+
+    def _set_hyper(self, k: str, v) -> None:
+        super()._set_hyper(k, (v[0], 0.0) if k == "wd" else v)
+
+
+class PlainMSE(BaseLoss):
+    """``MSELossFlat`` without fastai's tensor class, whose every operation goes through Python."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.MSELoss, is_2d=False, floatify=True)
+
+    def __call__(self, inp: Tensor, targ: Tensor, **kwargs) -> Tensor:
+        return mse_loss(inp.flatten(), targ.flatten(), **kwargs)
+
+
+def lean(learner: Learner) -> None:
+    """Leave out of ``learner`` what only costs time around each batch: it computes what it did, up to rounding."""
+    learner.opt_func, learner.loss_func = FusedAdam, PlainMSE()
+    learner.remove_cb(CastToTensor)  # our loader gives plain tensors
 
 
 def cores(config: RunConfig) -> int:
