@@ -340,3 +340,4 @@ def test_what_stands_out_is_drawn_however_many_there_are(shown) -> None:
     tables = tables_of(films, shown)
     assert {films.item[n - 1], films.item[n - 2]} <= set(tables["films"]["item"])
     assert set(tables["films"]["item"]) == set(tables["facts"]["Movie id"])
+    assert not pd.api.types.is_numeric_dtype(tables["facts"].index)  # the tooltip would show its numbers

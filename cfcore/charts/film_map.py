@@ -217,7 +217,7 @@ def title_layers(*, tapped: bool = False) -> list[dict[str, Any]]:
         {**layer, "mark": {**mark, **halo, "opacity": 0.85, "fontWeight": weight}, "encoding": dict(layer["encoding"])},
         {
             **layer,
-            "mark": {**mark, "fill": ink(), "fontWeight": weight},
+            "mark": {**mark, "fill": ink(), "fontWeight": weight, "opacity": {"expr": "datum.alpha"}},
             "encoding": dict(layer["encoding"]),
             **({"params": _alive("titles")} if tapped else {}),
         },

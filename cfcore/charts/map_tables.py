@@ -100,7 +100,8 @@ def map_tables(drawn: Drawn, facts: pd.DataFrame, limits: Limits, shown: Limits 
     return {
         "frame": pd.DataFrame({"x": limits[:2], "y": limits[2:]}),
         "films": _films(drawn, keep),
-        "facts": facts.iloc[keep].reset_index(drop=True),
+        # Streamlit sends a numbered index along as a column, which the tooltip would show; one of text it leaves out.
+        "facts": facts.iloc[keep].set_axis(facts["Movie id"].iloc[keep].astype(str)),
         "links": _links(drawn),
         "way": _way(drawn),
         "rings": _rings(drawn),
@@ -188,6 +189,7 @@ def _titles(drawn: Drawn, shown: Limits, heights: Sequence[float]) -> pd.DataFra
     at = np.array(list(dict.fromkeys([*first, *inside.tolist()])), dtype=np.int64)
     placed = place_titles(unit[at], [str(t) for t in texts[at]], radius[at], heights=heights, always=len(first))
     row = at[placed.row]
+    stands_out = np.isin(row, first) if first else np.ones(len(row), dtype=bool)
     # A tap on a person's name is a tap on no film: null.
     items = pd.array([*drawn.item.tolist(), None], dtype="Int64" if drawn.item.dtype.kind == "i" else "object")
     return pd.DataFrame(
@@ -201,6 +203,9 @@ def _titles(drawn: Drawn, shown: Limits, heights: Sequence[float]) -> pd.DataFra
             "align": placed.align,
             "least": placed.least,
             "below": placed.below,
+            "alpha": np.where(
+                stands_out, 1.0, 0.45
+            ),  # or a title of the crowd would seem to belong to a ring beside it
             "strong": (row == n) | (row == (-1 if drawn.chosen is None else drawn.chosen)),
         }
     )
