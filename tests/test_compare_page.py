@@ -227,6 +227,15 @@ def test_every_run_has_a_name_of_its_own_that_says_what_differs(jobs: FakeJobs) 
     assert sorted(twice.values()) == ["PyTorch (1)", "PyTorch (2)"]
 
 
+def test_a_renamed_run_still_says_its_approach(jobs: FakeJobs) -> None:
+    run = finished(jobs)
+    assert "Approach" not in styled(rows_of([run], names_of([run]))).data  # its name says it
+    jobs.store.rename(run.id, "mine")
+    again = reread(jobs, run)
+    table = styled(rows_of([again], names_of([again]))).data
+    assert table[["Run", "Approach"]].iloc[0].tolist() == ["mine", "From scratch"]
+
+
 def test_differences_hold_just_what_differs(jobs: FakeJobs) -> None:
     one = finished(jobs, learning_rate=1.0)
     other = finished(jobs, approach="fastai_nn", epochs=3)

@@ -156,9 +156,12 @@ def _take() -> None:
 def styled(rows: Sequence[Row]) -> Styler:
     """Numbers stay numbers, so that they sort; the best of each column is bold and wears a star."""
     best = best_cells(rows)
+    named = any(not row.name.startswith(row.approach) for row in rows if row.run_id)  # else the name says it
     frame = pd.DataFrame(
         [
-            {"Run": row.name, "Status": row.status}
+            {"Run": row.name}
+            | ({"Approach": row.approach} if named else {})
+            | {"Status": row.status}
             | {column.name: row.values[column.name] for column in COLUMNS}
             | {"Settings": row.settings, "Data": row.data, "Split": row.split}
             for row in rows
@@ -184,6 +187,7 @@ def _starred(column: Column) -> Callable[[float], str]:
 def _config() -> dict:
     texts = {name: st.column_config.TextColumn(width="medium") for name in ("Data", "Split")}
     texts |= {"Settings": st.column_config.TextColumn(width="large"), "Status": st.column_config.TextColumn(width=135)}
+    texts["Approach"] = st.column_config.TextColumn(width=150)
     texts["Run"] = st.column_config.TextColumn(width=220, pinned=True)
     return texts | {
         column.name: st.column_config.NumberColumn(help=column.help, width=_width(column)) for column in COLUMNS
