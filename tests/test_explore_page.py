@@ -41,6 +41,7 @@ def run_of(
     item_bias: np.ndarray | None,
     user_factors: np.ndarray,
     epochs: tuple[int, ...] = (0, 1, 2, 3),
+    rmse: float = 0.8,
 ) -> Run:
     """A finished run on the sample with these vectors, which grew from noise in a straight line."""
     ratings = datasets.load("sample")
@@ -60,7 +61,7 @@ def run_of(
         history=HISTORY,
         metrics=Metrics(
             valid_mse=0.64,
-            valid_rmse=0.8,
+            valid_rmse=rmse,
             valid_mae=0.6,
             baseline_mean_rmse=1.1,
             baseline_mean_mae=0.9,
@@ -99,6 +100,14 @@ def run(jobs: FakeJobs, truth: dict[str, np.ndarray]) -> Run:
         truth["item_quality"].astype(np.float32),
         truth["user_tastes"].astype(np.float32),
     )
+
+
+def test_a_model_that_learned_nothing_is_not_shown_as_if_it_had(jobs: FakeJobs, truth: dict[str, np.ndarray]) -> None:
+    for rmse, warned in ((1.3, True), (1.0, False)):  # the global mean's is 1.1
+        tastes = [truth[f"{whose}_tastes"].astype(np.float32) for whose in ("item", "user")]
+        run = run_of(jobs, tastes[0], None, tastes[1], rmse=rmse)
+        app = open_page(PAGE, run=run.id)
+        assert ("no better than the global mean (RMSE 1.300 against 1.100)" in texts(app)) == warned
 
 
 @pytest.fixture

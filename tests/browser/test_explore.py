@@ -97,9 +97,9 @@ def search(page: Page, title: str) -> None:
 
 
 def opened(page: Page, box: Locator) -> Locator:
-    """The first option of a box's list. While the page still moves under it a list closes: then once more, as one would.
+    """The first option of a box's list. While the page still moves a list closes: then it is opened once more.
 
-    A key rather than a click, which would close a list that has only just opened.
+    By a key rather than a click, which would close a list that has only just opened.
     """
     first = page.get_by_role("option").first
 

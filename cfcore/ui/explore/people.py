@@ -60,7 +60,12 @@ def choose_people(chosen: Chosen, learned: Learned, view: View) -> People:
         filter_mode="contains",
         help="Puts one person on the map, among the films they rated highest.",
     )
-    everybody = st.toggle("All people", key="explore-people", persist_state="session")
+    everybody = st.toggle(
+        "All people",
+        key="explore-people",
+        persist_state="session",
+        help=f"Of more than {MOST_PEOPLE}, those with the most ratings.",
+    )
     person = names.get(one) if one is not None else None
     users = known[:MOST_PEOPLE] if everybody else known[:0]
     if person is not None and person not in users:
@@ -75,7 +80,10 @@ def choose_people(chosen: Chosen, learned: Learned, view: View) -> People:
     table = people_table(xy, user_names(ratings, users), int(at[0]) if len(at) else None)
     one_of_them = (float(xy[at[0], 0]), float(xy[at[0], 1]), str(one)) if len(at) else None
     way = np.array([zero, xy[at[0]]]) if zero is not None and len(at) else None
-    return People(table=table, liked=liked, words=_words(zero, way is not None), person=one_of_them, way=way)
+    words = _words(zero, way is not None)
+    if everybody and len(known) > MOST_PEOPLE:
+        words += f" Shown are the {MOST_PEOPLE} people with the most ratings, of {count(len(known))}."
+    return People(table=table, liked=liked, words=words, person=one_of_them, way=way)
 
 
 def favourites(chosen: Chosen, learned: Learned, user: int) -> np.ndarray:
