@@ -131,10 +131,11 @@ def _number(value: float, share: bool) -> str:
 
 
 def _difference(value: float, other: float | None, share: bool) -> str | None:
-    """How far above or below the baseline; nothing where that rounds to nothing."""
+    """How far above or below the baseline, as the two numbers are shown; nothing where that rounds to nothing."""
     if other is None:
         return None
-    change = value - other
+    digits = 3 if share or max(value, other) < 10 else 0
+    change = round(value, digits) - round(other, digits)
     if share:
         words = f"{100 * change:+.1f} points"
     else:

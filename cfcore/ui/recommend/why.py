@@ -60,7 +60,7 @@ def like_what(chosen: Chosen, person: Person, films: Films) -> list[str]:
     if not found.shape[1]:
         return [""] * len(films.item_idx)
     return [
-        f"{names[film]} ({cosine:.2f})" if np.isfinite(cosine) else ""
+        f"{names[film]} ({cosine:.2f})" if cosine > 0 else ""  # also where it is NaN
         for film, cosine in zip(found[:, 0], cosines[:, 0], strict=True)
     ]
 
@@ -104,10 +104,10 @@ def _examples(chosen: Chosen, person: Person, item: int) -> None:
     st.markdown("**Liked films it is most like**")
     liked = liked_by(person.item_idx, person.rating, chosen.ratings.scale)
     found, cosines = nearest_liked(chosen.arrays["item_factors"], np.array([item]), liked, n=5)
-    films = [(film, cosine) for film, cosine in zip(found[0], cosines[0], strict=True) if np.isfinite(cosine)]
+    films = [(film, cosine) for film, cosine in zip(found[0], cosines[0], strict=True) if cosine > 0]
     names = catalogue(chosen.run.request.dataset).names
     if not films:
-        st.markdown(f"{person.who.capitalize()} rated no other film that the model has trained.")
+        st.markdown(f"No film that {person.who} liked points the same way as this one.")
         return
     table = pd.DataFrame(
         {
