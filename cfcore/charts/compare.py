@@ -283,11 +283,11 @@ def _draw(frame: _Frame) -> Picture:
 
 def _x_axis(frame: _Frame) -> alt.X:
     view, (low, high) = frame.view, frame.x_limits
-    how: dict[str, Any] = {"format": "~s", "tickCount": 8}
+    how: dict[str, Any] = {"format": "~g" if high < 1e4 else "~s", "tickCount": 8}
     if view.x == "epoch":
         how = {"tickMinStep": 1, "format": "d", "tickCount": 10}
     if view.log_x:
-        how = {"format": "~g" if high < 1e4 else "~s", "values": log_ticks(low, high)}
+        how = {"format": how["format"], "values": log_ticks(low, high)}
     scale = exactly(frame.x_limits, log=view.log_x)
     return alt.X("x:Q", title=_TITLES[view.x], scale=scale, axis=alt.Axis(grid=False, **how))
 
