@@ -65,6 +65,27 @@ def test_stopping_earlier_is_no_fix_where_even_the_lowest_loss_loses() -> None:
     assert [(each.kind, each.fix) for each in diagnose(run, {}, SCALE)] == [("overfitting", None)]
 
 
+def test_the_fix_for_a_one_cycle_run_that_overfits_makes_it_better() -> None:
+    """Fewer epochs would not here: squeezed into three, the same schedule ends above where six end."""
+    config = make_config(
+        "fastai_dot", embedding_size=20, learning_rate=0.01, batch_size=128, weight_decay=0.0, epochs=6
+    )
+    before, arrays = trained(config, "random")
+    (finding,) = diagnose(before, arrays, SCALE)
+    assert finding.kind == "overfitting"
+    assert finding.fix is not None
+    assert finding.fix.changes == {"weight_decay": 0.2}
+    after, _ = trained(config.with_settings(**finding.fix.changes), "random")
+    assert after.history[-1].valid_loss < 0.99 * before.history[-1].valid_loss
+    decayed = ended(make_config("fastai_dot", weight_decay=0.2), [(0.8, 0.85), (0.6, 0.8), (0.5, 0.85)])
+    falling = tuple(
+        replace(each, learning_rate=rate) for each, rate in zip(decayed.history, (1, 0.5, 0.01), strict=True)
+    )
+    (again,) = diagnose(replace(decayed, history=falling), {}, SCALE)
+    assert again.fix is not None
+    assert again.fix.changes == {"epochs": 2}  # it has that decay already
+
+
 def test_worse_than_the_mean_is_said_and_mended_by_less_not_by_other_settings() -> None:
     flat = [(0.8, 1.30), (0.5, 1.295), (0.45, 1.30)]
     run = ended(make_config("scratch", learning_rate=5.0), flat, metrics=errors(1.14))
@@ -121,7 +142,12 @@ def test_a_rate_is_only_known_to_learn_where_it_was_measured(
 
 @pytest.mark.parametrize("name", ["1 to 5", "0 to 100", "-10 to 10", "24 ratings"])
 @pytest.mark.parametrize(
-    ("approach", "settings"), [("scratch", {}), ("pytorch", {"hidden_size": 8, "embedding_size": 4, "epochs": 20})]
+    ("approach", "settings"),
+    [
+        ("scratch", {}),
+        ("pytorch", {"hidden_size": 8, "embedding_size": 4, "epochs": 20}),
+        ("fastai_dot", {"learning_rate": 0.02}),
+    ],
 )
 def test_whoever_presses_every_button_comes_to_an_end(approach: str, settings: dict[str, Any], name: str) -> None:
     """No configuration twice, and none that diverges after a fix."""

@@ -9,6 +9,7 @@ from cfcore.config import SplitConfig
 from cfcore.doctor.facts import Facts, Fix, epochs, factors, number
 from cfcore.sweep import THAT_LEARN
 
+HOLDS_BACK = {"fastai_dot": 0.2, "fastai_nn": 0.3}  # weight decay; see docs/decisions.md
 BY_RULE = 40  # factors, about as many as fastai's own rule gives to some hundred users or movies
 
 
@@ -76,6 +77,15 @@ def faster(facts: Facts) -> Fix | None:
 def shorter(facts: Facts) -> Fix:
     """As many epochs as it took to the lowest valid loss; one-cycle fits its whole schedule into them."""
     return Fix(label=f"Train for {epochs(facts.best)}", changes={"epochs": facts.best})
+
+
+def hold_back(facts: Facts) -> Fix | None:
+    """The weight decay that is known to help a one-cycle run that overfits, where it had less.
+
+    Fewer epochs may not: they squeeze the schedule, and on the sample a run ended worse for it.
+    """
+    decay = HOLDS_BACK.get(facts.config.approach, 0.0)
+    return set_decay(decay) if (facts.config.weight_decay or 0.0) < decay else None
 
 
 def longer(facts: Facts) -> Fix | None:
