@@ -229,6 +229,11 @@ def test_where_there_is_no_picture_a_sentence_stands() -> None:
     assert any("There is no picture" in each for each in page.of("p"))
 
 
+def test_exploded_factors_are_not_drawn_as_a_map() -> None:
+    assert not any("diverged say nothing" in each for each in report(a_run()).of("p"))
+    assert any("diverged say nothing about films" in each for each in report(a_run(status="diverged")).of("p"))
+
+
 def test_a_range_that_does_nothing_is_no_fact() -> None:
     def facts(sigmoid: str) -> dict[str, str]:
         config = make_config("fastai_dot", sigmoid=sigmoid)

@@ -154,6 +154,8 @@ def _ranking(ranking: Ranking | None) -> str:
 
 
 def _map(run: Run, ratings: Ratings | None, item_factors: np.ndarray | None) -> str:
+    if run.status == "diverged":
+        return f"<p>{_NO_MAP} the factors of a run that diverged say nothing about films.</p>"
     if ratings is None:
         return f"<p>{_NO_MAP} the data set with the titles is not on the computer that made this page.</p>"
     if item_factors is None:
