@@ -39,7 +39,7 @@ def test_the_corner_begins_with_the_loss_of_its_random_numbers(corner: Corner) -
     U, V = start(corner)
     assert app.get("bidi_component")
     loss = mse(U, V, corner.rating, corner.given)
-    said = f"the 22 numbers miss {corner.given.sum()} ratings by {loss**0.5:.3f} on average (the loss, **{loss:.3f}**,"
+    said = f"the 22 numbers miss {corner.given.sum()} ratings by {loss**0.5:.3f}: the root of the loss, **{loss:.3f}**,"
     assert said in texts(app)
     assert not app.success
 
@@ -176,7 +176,7 @@ def test_another_corner_has_other_people_and_begins_anew(sample: Ratings) -> Non
     other = pick_corner(sample, 1)
     U, V = start(other, 1)
     assert texts(app) != before
-    assert f"(the loss, **{mse(U, V, other.rating, other.given):.3f}**," in texts(app)
+    assert f"the root of the loss, **{mse(U, V, other.rating, other.given):.3f}**," in texts(app)
 
 
 def test_rates_follow_the_scale() -> None:

@@ -237,7 +237,7 @@ def said(kept: dict[str, Any], corner: Corner) -> str:
     begun, rate = kept["descent"]["begun"], kept["descent"]["rate"]
     first, (now, back) = kept["losses"][begun][0], kept["losses"][-1]
     steps = f"{how_many(len(kept['losses']) - 1 - begun, 'step', 'steps')} at a rate of {number(rate)}"
-    if now > first:
+    if _rose(kept):
         return f"In {steps} the loss rose from {error(first)} to {error(now)}: they jump too far."
     text = f"In {steps} the loss has gone from {error(first)} to {error(now)}, and nobody said what the numbers mean."
     if back is None:
@@ -251,14 +251,23 @@ def said(kept: dict[str, Any], corner: Corner) -> str:
     )
 
 
+def _rose(kept: dict[str, Any]) -> bool:
+    """Whether the last descent ended above where it began."""
+    return kept["losses"][-1][0] > kept["losses"][kept["descent"]["begun"]][0]
+
+
 def _say(kept: dict[str, Any], corner: Corner) -> None:
     if len(kept["losses"]) > 1:
-        aha(said(kept, corner))
+        words = said(kept, corner)
+        if _rose(kept) and not kept["by_hand"]:
+            st.warning(words, icon=":material/trending_up:")
+        else:
+            aha(words)
         return
     now = kept["losses"][0][0]
     st.markdown(
         f"As they are, the {_n_numbers(corner)} numbers miss {int(corner.given.sum())} ratings by "
-        f"{error(math.sqrt(now))} on average (the loss, **{error(now)}**, is the mean of the squares)."
+        f"{error(math.sqrt(now))}: the root of the loss, **{error(now)}**, which is the mean of the squares."
     )
 
 
