@@ -205,8 +205,9 @@ def overfitting(facts: Facts) -> Finding | None:
 
     1% of a loss is half a percent of an error, some 0.005 stars; on 20,000 held-out ratings, differences below that
     come and go with the seed. The fix is to stop there: at a constant rate that gives the lowest loss itself. A
-    one-cycle run gets more weight decay first, since fewer epochs squeeze its schedule. Where even that loses to user + movie bias it would not help: a one-cycle run at an odd rate gets settings that learn,
-    any other more data, more decay or fewer factors.
+    one-cycle run gets more weight decay first, since fewer epochs squeeze its schedule. Where even that loses to user +
+    movie bias it would not help: a one-cycle run at an odd rate gets settings that learn, any other more data, more
+    decay or fewer factors.
     """
     if not len(facts.valid) or not facts.fits:
         return None
