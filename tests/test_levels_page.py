@@ -199,7 +199,8 @@ def test_one_click_queues_four_named_runs_of_one_group_and_their_numbers_arrive(
     assert [float(text) for text in shown["RMSE"][:4]] == [pytest.approx(value, abs=6e-4) for value in rmse]
     for at in (1, 2, 3):
         text = shown["Against the rung before"][at]
-        assert float(text.split()[0]) == pytest.approx(abs(rmse[at] - rmse[at - 1]), abs=6e-4)
+        above, here = (float(shown["RMSE"][row]) for row in (at - 1, at))
+        assert float(text.split()[0]) == pytest.approx(abs(here - above), abs=1e-9)
         assert text.endswith("lower" if rmse[at] < rmse[at - 1] else "higher")
     gains = -np.diff(rmse)
     said = aha(app, "From the bare dot product")

@@ -177,8 +177,7 @@ def change(before: float, after: float) -> str:
     """What a rung changed in the error, in the unit of the ratings: the difference of the two numbers as shown."""
     if not (math.isfinite(before) and math.isfinite(after)):
         return "–"
-    before, after = round(before, 3), round(after, 3)
-    return f"{abs(before - after):.3f} {'lower' if after < before else 'higher'}"
+    return f"{abs(round(before, 3) - round(after, 3)):.3f} {'lower' if after < before else 'higher'}"
 
 
 def _table(runs: Sequence[Run]) -> None:
