@@ -24,21 +24,40 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before any test imports t
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
+SLOW = (  # files that take their time, the longest first, so that two processes end about together
+    "test_neural.py",
+    "browser/test_training.py",
+    "browser/test_recommend.py",
+    "browser/test_explore.py",
+    "test_style.py",
+    "browser/test_learn_runs.py",
+    "browser/test_compare.py",
+    "browser/test_learn.py",
+    "test_foldin.py",
+    "test_take_home.py",
+    "browser/test_rate_finder.py",
+    "test_embeddings_real.py",
+    "test_aside.py",
+    "test_jobs.py",
+    "browser/test_data.py",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Leave files in our order: pytest-xdist would begin with those of many tests, and end with the slow ones."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the browser tests, and put what is slow last: a plain mistake should show within seconds."""
+    rank = {}
     for item in items:
-        if "browser" in item.path.parent.parts:
+        file = item.path.relative_to(Path(__file__).parent).as_posix()
+        rank[item] = SLOW.index(file) if file in SLOW else -1
+        if file.startswith("browser/"):
             item.add_marker(pytest.mark.browser)
-    last = (
-        "test_style.py",
-        "test_foldin.py",
-        "test_take_home.py",
-        "test_embeddings_real.py",
-        "test_aside.py",
-        "test_jobs.py",
-        "test_neural.py",
-    )
-    items.sort(key=lambda item: (item.get_closest_marker("browser") is not None, item.path.name in last))
+    items.sort(key=lambda item: rank[item])
 
 
 @pytest.fixture(scope="session")
