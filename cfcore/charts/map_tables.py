@@ -203,9 +203,8 @@ def _titles(drawn: Drawn, shown: Limits, heights: Sequence[float]) -> pd.DataFra
             "align": placed.align,
             "least": placed.least,
             "below": placed.below,
-            "alpha": np.where(
-                stands_out, 1.0, 0.45
-            ),  # or a title of the crowd would seem to belong to a ring beside it
+            # The crowd's titles stand back, or one of them would seem to belong to a ring beside it.
+            "alpha": np.where(stands_out, 1.0, 0.45),
             "strong": (row == n) | (row == (-1 if drawn.chosen is None else drawn.chosen)),
         }
     )
