@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fastai.callback.core import Callback
+from fastai.callback.core import Callback, CancelFitException
 from fastai.callback.schedule import minimum, slide, steep, valley
 from torch.optim import SGD
 
@@ -26,6 +26,18 @@ from tests.conftest import make_ratings
 from tests.pages_support import FakeJobs, button, now, open_page, param, texts
 
 LEARNERS = ("fastai_custom", "fastai_nn", "fastai_dot")
+
+
+class StopAfter(Callback):
+    """Ends training after so many steps."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.steps = steps
+
+    def after_batch(self) -> None:
+        if self.learn.train_iter >= self.steps:  # pyright: ignore
+            raise CancelFitException
 
 
 def find(split: Split, config: RunConfig) -> dict[str, Any]:
@@ -89,8 +101,13 @@ def test_a_learner_is_swept_as_fastai_does_with_its_suggestions(small_split: Spl
     n = len(found["rates"])
     np.testing.assert_array_equal(found["rates"], learn.recorder.lrs[:n])
     np.testing.assert_allclose(found["smooth"], [float(loss) for loss in learn.recorder.losses[:n]], rtol=1e-6)
-    assert found["suggested"] == pytest.approx({name: float(rate) for name, rate in own.items()})
-    assert found["offered"] == "valley"
+    expected = {name: float(rate) for name, rate in own.items()}
+    if key == "fastai_dot":
+        steps = math.ceil(len(small_split.train) / 32) * config.epochs
+        assert steps < engine.STEPS  # so short a run needs no restraint
+        expected["restrained"] = expected["valley"]
+    assert found["suggested"] == pytest.approx(expected)
+    assert found["offered"] == ("restrained" if key == "fastai_dot" else "valley")
 
 
 def test_the_smoothed_loss_is_fastais_running_mean_of_the_raw_one(small_split: Split) -> None:
@@ -230,6 +247,34 @@ def test_the_offered_rate_trains_better_than_a_tenth_and_ten_times_of_it(
         assert high_train > train or high_valid > valid
 
 
+@pytest.mark.parametrize("seed", [1, 42])
+def test_the_dot_products_offer_does_not_overfit_as_fastais_valley_does(sample_split: Split, seed: int) -> None:
+    """The article's settings: at fastai's choice its five epochs end as bad as user + movie bias."""
+    config = make_config("fastai_dot", seed=seed)
+    suggested = find(sample_split, config)["suggested"]
+
+    def rmse(rate: float) -> float:
+        return approaches.train(sample_split, config.with_settings(learning_rate=rate)).history[-1].valid_loss ** 0.5
+
+    usual = rmse(config.learning_rate)
+    assert rmse(suggested["restrained"]) < 1.05 * usual
+    assert rmse(suggested["valley"]) > 1.05 * usual
+
+
+def test_in_a_hundred_steps_of_the_dot_product_it_is_the_biases_that_learn(sample_split: Split) -> None:
+    """Why it is restrained: the predictions come to differ by the biases far more than by the products of factors."""
+    config = make_config("fastai_dot")
+    rate = find(sample_split, config)["suggested"]["restrained"]
+    with seeded(config.seed), threads(1):
+        learn = engine.untrained(sample_split, config)
+        learn.add_cb(StopAfter(engine.STEPS))
+        with learn.no_bar(), learn.no_logging():
+            learn.fit(1, rate)
+    after = dict(learn.model.named_parameters())
+    product = (after["u_weight.weight"] @ after["i_weight.weight"].T).std()
+    assert product < 0.4 * (after["u_bias.weight"] + after["i_bias.weight"].T).std()
+
+
 # The chart
 
 
@@ -348,3 +393,21 @@ def test_what_changes_nothing_in_a_sweep_is_not_in_its_key() -> None:
     assert key(learning_rate=3.0, epochs=9, lookup="onehot") == key()
     assert key(seed=1) != key()
     assert key(embedding_size=4) != key()
+
+
+def test_the_epochs_ask_anew_where_the_offer_depends_on_them() -> None:
+    def key(approach: str, epochs: int) -> str:
+        config = make_config(approach, epochs=epochs)
+        return panel.key_of(RunRequest(dataset="sample", split=SplitConfig.of("random"), config=config))
+
+    assert key("fastai_dot", 5) != key("fastai_dot", 15)
+    assert key("fastai_nn", 5) == key("fastai_nn", 15)
+
+
+def test_a_run_of_more_steps_is_offered_a_lower_rate(small_split: Split) -> None:
+    config = make_config("fastai_dot", batch_size=16, epochs=1)
+    few, many = (find(small_split, config.with_settings(epochs=epochs)) for epochs in (1, 90))
+    np.testing.assert_array_equal(few["raw"], many["raw"])
+    assert few["suggested"]["restrained"] == few["suggested"]["valley"]
+    steps = 90 * math.ceil(len(small_split.train) / 16)
+    assert many["suggested"]["restrained"] == pytest.approx(many["suggested"]["valley"] / math.sqrt(steps / 100))

@@ -7,19 +7,22 @@ when the loss passes four times its lowest. It looks at the training loss alone:
 
 The three fastai approaches do what ``learn.lr_find()`` does. Each of their batches holds other ratings, so fastai
 smooths the loss before its rules read it. The two full-batch approaches do the same sweep by hand; every step of theirs
-sees the same ratings, there is no noise, and nothing is smoothed. Four rules are fastai's own; the last is ours, for
-these two:
+sees the same ratings, there is no noise, and nothing is smoothed. Four rules are fastai's own, the last two are ours:
 
-    valley    two thirds into the longest stretch over which the loss keeps falling (fastai's choice)
-    steep     where it falls fastest for a step of log rate
-    minimum   a tenth of the rate where it is lowest
-    slide     before the slope settles, looking back from the end
-    fifth     a fifth of the rate where it is lowest
+    valley      two thirds into the longest stretch over which the loss keeps falling (fastai's choice)
+    steep       where it falls fastest for a step of log rate
+    minimum     a tenth of the rate where it is lowest
+    slide       before the slope settles, looking back from the end
+    fifth       a fifth of the rate where it is lowest
+    restrained  the valley over sqrt(the run's steps / the sweep's steps), for a run of more steps than the sweep
 
-Which to trust depends on the noise. Without noise the loss falls from the first step on, so the valley begins far too
-early, but the lowest point does not depend on the batch: a fifth of its rate is offered. (Measured with 2 to 50 factors
-and up to 200 epochs: it ended lower than a tenth; at a third some trainings swung up and down.) With noise the lowest
-point is a matter of chance where the curve is flat, and the valley is offered.
+Which to trust depends on the noise, and on what the first steps can see. Without noise the loss falls from the first
+step on, so the valley begins far too early, but the lowest point does not depend on the batch: a fifth of its rate is
+offered. (Measured with 2 to 50 factors and up to 200 epochs: it ended lower than a tenth; at a third some trainings
+swung up and down.) With noise the lowest point is a matter of chance where the curve is flat, and the valley is
+offered. ``fastai_dot`` is restrained: its factors begin near zero, where the gradient of a product is near zero as
+well, so that for a hundred steps it is mostly the biases that learn. They bear a rate at which the factors, once they
+have grown, learn the training ratings by heart.
 
 Source: Smith, "Cyclical Learning Rates for Training Neural Networks" (2017), section 3.3; fastai's
 ``callback/schedule.py``, ``LRFinder``.
@@ -27,6 +30,7 @@ Source: Smith, "Cyclical Learning Rates for Training Neural Networks" (2017), se
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -79,13 +83,15 @@ def run(inputs: Mapping[str, Any], on_progress: Progress) -> dict[str, Any]:
     curve = (sweep_learner if learns else sweep_full_batch)(split, config, on_progress)
     finite = np.cumprod(np.isfinite(curve).all(axis=0)).astype(bool)  # up to the first that is no number
     rates, raw, smooth = np.array(curve)[:, finite]
+    rule = describe(config.approach).rate_rule
+    steps = math.ceil(len(split.train) / (config.batch_size or len(split.train))) * config.epochs
     return {
         "rates": rates,
         "raw": raw,
         "smooth": smooth,
         "diverged": len(rates) < STEPS,
-        "suggested": suggestions(rates, smooth, () if learns else (fifth,)),
-        "offered": "valley" if learns else "fifth",
+        "suggested": suggestions(rates, smooth, rule, steps),
+        "offered": rule,
     }
 
 
@@ -185,15 +191,18 @@ def full_batch(split: Split, config: RunConfig) -> tuple[Callable[[], Tensor], O
     return lambda: loss(U, V), SGD([U, V], lr=config.learning_rate)  # which is w -= lr * w.grad
 
 
-def fifth(rates: Tensor, losses: Tensor, steps: int) -> tuple[float, None]:
-    """A rule in fastai's form: a fifth of the rate where the loss is lowest."""
-    return float(rates[losses.argmin()]) / 5, None
+def suggestions(rates: np.ndarray, losses: np.ndarray, rule: str = "valley", steps: int = STEPS) -> dict[str, float]:
+    """What fastai's rules make of a curve, without its first tenth and last five steps as in ``lr_find``.
 
-
-def suggestions(rates: np.ndarray, losses: np.ndarray, more: tuple[Any, ...] = ()) -> dict[str, float]:
-    """What fastai's rules and ``more`` make of a curve, without its first tenth and last five steps, as ``lr_find``."""
+    And ``rule`` where it is one of ours; ``steps`` are those of the run to come.
+    """
     lrs, values = (torch.tensor(each[STEPS // 10 : -5], dtype=torch.float32) for each in (rates, losses))
     if len(lrs) < 2:
         return {}
-    rules = [rule for rule in (*RULES, *more) if rule is not slide or len(lrs) >= _SLIDE_NEEDS]
-    return {rule.__name__: float(rule(lrs, values, STEPS)[0]) for rule in rules}
+    rules = [each for each in RULES if each is not slide or len(lrs) >= _SLIDE_NEEDS]
+    found = {each.__name__: float(each(lrs, values, STEPS)[0]) for each in rules}
+    if rule == "fifth":
+        found[rule] = float(lrs[values.argmin()]) / 5
+    elif rule == "restrained":
+        found[rule] = found["valley"] / math.sqrt(max(1, steps / STEPS))
+    return found

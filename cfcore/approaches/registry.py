@@ -21,8 +21,9 @@ PLENTY = 1000  # training ratings: of fewer, each weighs so much in the mean tha
 class ApproachInfo:
     """One approach: its names, its file, its settings, and the article's preset for configuration and split.
 
-    ``good_rate`` is a learning rate that works on MovieLens 100K where the article's does not; ``parts`` names the
-    files of this folder that the lesson shares with others.
+    ``good_rate`` is a learning rate that works on MovieLens 100K where the article's does not; ``rate_rule`` names the
+    rule by which the learning-rate finder offers one; ``parts`` names the files of this folder that the lesson shares
+    with others.
     """
 
     key: str
@@ -35,6 +36,7 @@ class ApproachInfo:
     teaches: str = ""
     parts: tuple[str, ...] = ()
     good_rate: float | None = None
+    rate_rule: str = "valley"
 
     def good_rate_holds(self, scale: tuple[float, float] | None = None, n_train: int | None = None) -> bool:
         """Whether the rate known to be good may be expected to be so on ratings of this scale and number.
@@ -118,6 +120,7 @@ APPROACHES: Mapping[str, ApproachInfo] = {
         _info(
             "scratch",
             good_rate=10.0,
+            rate_rule="fifth",
             title="From scratch",
             summary="Two factor matrices, a lookup of their rows, and gradient descent written out by hand.",
             teaches="A one-hot row times a matrix selects a row of it: the whole model is a lookup and a dot product.",
@@ -136,6 +139,7 @@ APPROACHES: Mapping[str, ApproachInfo] = {
             "pytorch",
             parts=("embedding_net",),
             good_rate=0.05,
+            rate_rule="fifth",
             title="PyTorch",
             summary="The lookup becomes nn.Embedding, with a small neural network on top, and Adam takes the steps.",
             teaches="nn.Embedding is the lookup, nn.Module keeps the weights, and an optimizer takes the steps.",
@@ -219,6 +223,7 @@ APPROACHES: Mapping[str, ApproachInfo] = {
         _info(
             "fastai_dot",
             parts=("fastai_parts",),
+            rate_rule="restrained",
             title="fastai, dot product",
             summary="collab_learner's default: dot product plus user and movie bias, squeezed into the rating range.",
             teaches="A bias for every user and movie, and a dot product for what is left: few weights, a strong model.",

@@ -14,7 +14,7 @@ from typing import Any
 
 import streamlit as st
 
-from cfcore.approaches import Setting, make_config
+from cfcore.approaches import Setting, describe, make_config
 from cfcore.aside import Task
 from cfcore.charts.rate_finder import RATE_HEIGHT, rate_alt, rate_spec
 from cfcore.config import RunRequest
@@ -25,28 +25,35 @@ from cfcore.ui.words import number, sentence
 
 LOOK_SECONDS = 0.5
 _MOMENT = 0.2  # seconds: a sweep that is as quick as that is drawn at once
-_UNUSED = ("learning_rate", "epochs", "lookup")  # settings that change nothing in a sweep
+_UNUSED = ("learning_rate", "lookup")  # settings that change nothing in a sweep, nor in what is offered
 HOW_TO_READ = (
     "From the left: flat, the rate is too small to matter; falling, the steps help; rising, they overshoot. A good "
     "rate lies where the loss falls steeply, well before its lowest point."
 )
+NOISY = "Each batch holds other ratings, so the curve is noisy and another seed finds a somewhat different rate"
 WHY = {
-    "valley": "Offered is fastai's own choice, two thirds into the longest fall. Each batch holds other ratings, so "
-    "the curve is noisy: take it as an order of magnitude; another seed finds a somewhat different rate.",
-    "fifth": "Offered is a fifth of the rate where the loss is lowest: every step sees the same ratings, so that point "
-    "is not a matter of chance. As the loss falls from the first step on, fastai's valley begins too early here.",
+    "valley": f"**Offered** is fastai's own choice. {NOISY}: take it as an order of magnitude.",
+    "restrained": f"**Offered** is less than fastai's own choice, the less the more steps the run takes. {NOISY}. "
+    "Factors begin near zero here, and in the hundred steps of the sweep it is mostly the biases that learn. They bear "
+    "a rate at which the factors, once they have grown, learn the training ratings by heart.",
+    "fifth": "**Offered** is a fifth of the rate where the loss is lowest: every step sees the same ratings, so that "
+    "point is not a matter of chance. As the loss falls from the first step on, fastai's valley begins too early here.",
 }
 FIRST_STEPS = (
-    "It sees the first steps only, not where training ends. From scratch, the first predictions are a quarter of the "
-    "number of factors on average: with 50 far above any star, and 50 epochs may end worse than the global mean at any "
-    "rate. Fewer factors help; more epochs do, too, but less."
+    "It sees the **first steps** only, not where training ends. From scratch, the first predictions are a quarter of "
+    "the number of factors on average: with 50 far above any star, and 50 epochs may end worse than the global mean at "
+    "any rate. Fewer factors help; more epochs do, too, but less."
 )
-NEAR = "Yours is within a factor of ten of it: with noise that is the same answer, and the lower one overfits later."
+NEAR = (
+    "**Yours** is within a factor of three of it: with noise that is the same answer, and the lower one overfits later."
+)
 RULES = (
-    "valley: two thirds into the longest fall; steep: where it falls fastest; slide: before the slope settles; "
-    "minimum: a tenth of the rate where it is lowest, fifth: a fifth."
+    "valley: two thirds into the longest fall, fastai's own choice; steep: where it falls fastest; slide: before the "
+    "slope settles; minimum: a tenth of the rate where it is lowest, fifth: a fifth of it; restrained: the "
+    "valley over the root of the run's steps by the sweep's."
 )
-ONLY_TRAIN = "The finder looks at the training loss alone: a rate that learns faster may also overfit sooner."
+ONLY_TRAIN = "It looks at the **training loss** alone: a rate that learns faster may also overfit sooner."
+_NEAR = 3  # times
 
 
 def finder(approach: str, ratings: Ratings, setting: Setting, now: float) -> None:
@@ -66,7 +73,7 @@ def finder(approach: str, ratings: Ratings, setting: Setting, now: float) -> Non
         return
     with st.container(border=True, key="rate-finder"):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown("**Learning-rate finder**", width="content")
+            st.markdown("**Learning-rate finder**", width="content", help=RULES)
             st.space("stretch")
             st.button("Close", type="tertiary", key="rate-finder-close", on_click=_close, args=(approach,))
         if request is None or asked[approach] != key_of(request):
@@ -105,7 +112,8 @@ def _request(approach: str, ratings: Ratings) -> RunRequest | None:
 def _inputs(request: RunRequest) -> dict[str, Any]:
     """The task's inputs, without what changes nothing in a sweep."""
     config, preset = request.config, make_config(request.config.approach)
-    config = config.with_settings(**{name: getattr(preset, name) for name in _UNUSED})
+    unused = (*_UNUSED, *(() if describe(config.approach).rate_rule == "restrained" else ("epochs",)))
+    config = config.with_settings(**{name: getattr(preset, name) for name in unused})
     return {"request": RunRequest(dataset=request.dataset, split=request.split, config=config).to_json()}
 
 
@@ -193,6 +201,6 @@ def _curve(approach: str, setting: Setting, found: Mapping[str, Any], now: float
             args=(approach, setting.name, rate),
         )
     st.markdown(HOW_TO_READ)
-    near = offered == "valley" and 0.1 <= now / suggested.get(offered, now) <= 10
-    notes = (WHY[offered], NEAR if near else "", FIRST_STEPS if approach == "scratch" else "", ONLY_TRAIN, RULES)
-    st.caption(" ".join(note for note in notes if note))
+    by_noise = offered != "fifth" and offered in suggested and 1 / _NEAR <= now / suggested[offered] <= _NEAR
+    notes = (WHY[offered], NEAR if by_noise else "", FIRST_STEPS if approach == "scratch" else "", ONLY_TRAIN)
+    st.caption("\n".join(f"- {note}" for note in notes if note))
