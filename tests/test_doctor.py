@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
-from cfcore.approaches import BASELINES, make_config
+from cfcore.approaches import BASELINES, make_config, pytorch
 from cfcore.config import RunConfig
 from cfcore.doctor import Finding, diagnose, overfitting_of
 from cfcore.doctor import verdicts as doctor
@@ -34,6 +36,8 @@ EARNED: dict[str, tuple[str, dict[str, Any], str, str]] = {
     ),
     "broken": ("fastai_custom", {"learning_rate": 1.0, "batch_size": 2048, "epochs": 3}, "random", "collapsed"),
     "saturated": ("fastai_dot", DOT | {"y_range": (2.0, 4.0)}, "random", "saturated"),
+    "cut off": ("fastai_dot", DOT | {"y_range": (1.0, 3.0), "batch_size": 512}, "random", "saturated"),
+    "too wide": ("fastai_dot", DOT | {"y_range": (-100.0, 100.0), "batch_size": 512}, "random", "no_better"),
     "overfitted": ("fastai_dot", DOT | {"learning_rate": 0.03, "epochs": 8}, "random", "overfitting"),
     "starved": ("pytorch", {"learning_rate": 0.05}, "first10", "too_little_data"),
     "no better": ("scratch", {"learning_rate": 10.0, "embedding_size": 8}, "random", "no_better"),
@@ -59,7 +63,8 @@ def test_every_run_gets_the_verdict_it_earned_and_no_other(name: str) -> None:
 def test_the_fix_can_be_trained_and_lowers_the_valid_loss(name: str) -> None:
     """The brief promise of the button: its run ends, and better than the one that it was offered for."""
     run, arrays = earned(name)
-    fix = diagnose(run, arrays, SCALE)[0].fix
+    (finding,) = diagnose(run, arrays, SCALE)
+    fix = finding.fix
     assert fix is not None
     config = run.request.config.with_settings(**fix.changes)
     mended, _ = trained(config, fix.split.kind if fix.split else run.request.split.kind)
@@ -118,6 +123,21 @@ def test_the_articles_own_runs_are_told_why() -> None:
     assert found.fix is not None
     assert found.fix.changes == {"learning_rate": 10.0, "embedding_size": 8}
     assert found.fix.label == "Try 8 factors at a rate of 10"
+
+
+def test_fifty_adam_steps_move_no_weight_by_much_more_than_the_sum_of_their_rates() -> None:
+    """What the article's pytorch run is told. Adam bounds a step by about three times its rate, not by its rate."""
+    split, _ = ground("first10")
+    model, optimizer = pytorch.make_model(split, make_config("pytorch"))
+    users, movies, ratings = map(torch.from_numpy, split.part(split.train))
+    before = [weights.detach().clone() for weights in model.parameters()]
+    for _ in range(50):
+        optimizer.zero_grad()
+        nn.functional.mse_loss(model(users, movies).squeeze(1), ratings).backward()
+        optimizer.step()
+    moved = max(float((now.detach() - old).abs().max()) for now, old in zip(model.parameters(), before, strict=True))
+    assert 0.04 < moved < 0.07
+    assert "by much more than 0.05" in diagnose(*earned("slow"))[0].why
 
 
 # Thresholds, each from both sides: histories of two columns, train and valid.

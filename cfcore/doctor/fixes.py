@@ -28,6 +28,22 @@ def widen(facts: Facts) -> Fix | None:
     return Fix(label=f"Try the range {number(wider[0])} to {number(wider[1])}", changes={"y_range": wider})
 
 
+def narrow(facts: Facts) -> Fix | None:
+    """The usual range for these ratings, where the run's is over twice as wide as they are.
+
+    The sigmoid's slope grows with the range, so a step of the score counts as much more: as if the rate were higher.
+    """
+    if facts.config.y_range is None or facts.config.sigmoid == "no" or facts.scale is None:
+        return None
+    (low, high), (first, last) = facts.config.y_range, facts.scale
+    if high - low <= 2 * (last - first):
+        return None
+    usual_range = make_config(facts.config.approach, scale=facts.scale).y_range
+    return Fix(
+        label=f"Try the range {number(usual_range[0])} to {number(usual_range[1])}", changes={"y_range": usual_range}
+    )
+
+
 def usual(facts: Facts) -> Fix | None:
     """The settings that are known to learn, with this run's range and seed.
 
@@ -40,7 +56,11 @@ def usual(facts: Facts) -> Fix | None:
     changes = {name: value for name, value in wanted.items() if getattr(facts.config, name) != value}
     if not facts.measured or not {"learning_rate", "batch_size"} & set(changes):
         return None
-    return Fix(label="Try settings that learn", changes=changes)
+    only_rate = set(changes) == {"learning_rate"}
+    return Fix(
+        label=f"Try a rate of {number(changes['learning_rate'])}" if only_rate else "Try settings that learn",
+        changes=changes,
+    )
 
 
 def lower(facts: Facts) -> Fix | None:

@@ -39,8 +39,9 @@ def diagnose(
         found = verdict(facts)
         if found:
             return (found,)
-    fit = too_little_data(facts) or overfitting(facts) or too_low(facts)
-    found = [each for each in (saturated(facts), fit) if each]
+    flat = saturated(facts)
+    fit = too_little_data(facts) or overfitting(facts) or (None if flat else too_low(facts))
+    found = [each for each in (flat, fit) if each]
     if not found and run.status != "failed":
         return (no_better(facts) or healthy(facts),)
     return tuple(found)
@@ -236,8 +237,11 @@ def no_better(facts: Facts) -> Finding | None:
         return None
     bias, mean = math.sqrt(facts.bias), math.sqrt(facts.mean or math.inf)
     worst = facts.rmse > max(mean, bias)
+    narrower = fixes.narrow(facts)
     if facts.status == "stopped":
         fix = Fix(label=f"Train all {epochs(facts.config.epochs)}")
+    elif narrower:
+        fix = narrower
     elif worst and facts.fits:
         fix = fixes.restrain(facts)
     else:
@@ -247,6 +251,11 @@ def no_better(facts: Facts) -> Finding | None:
     than = f"{better} better than the {bias:.3f} of user + movie bias, which has no factors at all"
     if worst:
         than = f"worse than the {mean:.3f} of predicting the mean for everybody; user + movie bias has {bias:.3f}"
+        if facts.fits:
+            than += f". On its training ratings it has {math.sqrt(facts.train[-1]):.3f}: it learned them by heart"
+    if narrower and facts.scale:
+        ends = (*facts.config.y_range, *facts.scale)
+        than += ". Its range goes from {} to {}, ratings only from {} to {}".format(*map(number, ends))
     return Finding(kind="no_better", sentence=f"The held-out error of {facts.rmse:.3f} is {than}.", fix=fix)
 
 

@@ -10,8 +10,8 @@ SCRATCH = (
     "factors start nearer, and a larger rate moves them."
 )
 PYTORCH = (
-    "With all ratings in one batch an epoch is a single step, and fifty Adam steps of 0.001 move no weight by more "
-    "than 0.05: the article's run ends while its loss still falls steeply."
+    "With all ratings in one batch an epoch is a single step, and fifty Adam steps of 0.001 move no weight by much "
+    "more than 0.05: the article's run ends while its loss still falls steeply."
 )
 
 

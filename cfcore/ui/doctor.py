@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import streamlit as st
 
 from cfcore import datasets
+from cfcore.approaches import describe
 from cfcore.charts.compare import MOST_CURVES
 from cfcore.datasets import DataError
 from cfcore.doctor import VECTORS, Finding, Fix, diagnose
@@ -14,7 +15,7 @@ from cfcore.runs import Run, StoreError
 from cfcore.ui import state
 from cfcore.ui.compare import state as cs
 from cfcore.ui.result import train_with
-from cfcore.ui.words import plain
+from cfcore.ui.words import number, plain
 
 TALL = 6  # findings; with more of them the list scrolls
 HEIGHT = 420  # pixels
@@ -67,7 +68,7 @@ def findings_of_many(chosen: Sequence[Run], names: Mapping[str, str]) -> None:
             for run, each in wrong:
                 _finding(each, f"**{plain(names[run.id])}: {each.title.lower()}.**", run, first=False, then=_choose_too)
     if well:
-        st.caption(f":material/check_circle: Nothing is wrong with {plain(', '.join(well))}.")
+        st.caption(f":material/check_circle: Nothing is wrong with {plain('; '.join(well))}.")
 
 
 def _finding(finding: Finding, title: str, run: Run, *, first: bool, then: Callable[[str], None]) -> None:
@@ -79,12 +80,20 @@ def _finding(finding: Finding, title: str, run: Run, *, first: bool, then: Calla
             key=f"fix:{run.id}:{finding.kind}",
             type="primary" if first else "secondary",
             width="stretch",
-            help="Take over this run's settings with that change, and train.",
+            help=_what_it_does(finding.fix, run),
             on_click=_apply,
             args=(run.id, finding.fix, then),
         )
     if finding.why and first:
         st.caption(finding.why)
+
+
+def _what_it_does(fix: Fix, run: Run) -> str:
+    """The settings that the button changes, with their values."""
+    settings = describe(run.request.config.approach).settings
+    changes = [f"{settings[name].label.lower()} {number(value)}" for name, value in fix.changes.items()]
+    changed = f" with {plain(', '.join(changes))}" if changes else ""
+    return f"Take over this run's settings{changed}{' on all the data' if fix.split else ''}, and train."
 
 
 def _apply(run_id: str, fix: Fix, then: Callable[[str], None]) -> None:
