@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fastai.callback.core import Callback, CancelFitException
+from fastai.callback.core import Callback, CancelFitException  # pyright: ignore[reportAttributeAccessIssue]
 from fastai.callback.schedule import minimum, slide, steep, valley
 from torch.optim import SGD
 
@@ -176,6 +176,14 @@ def test_half_of_a_full_batch_draws_the_same_curve(sample_split: Split, monkeypa
     assert not np.array_equal(half["raw"][:n], whole["raw"][:n])
 
 
+def test_fastais_valley_is_half_way_along_the_longest_fall() -> None:
+    """As the panel says: of 100 losses that fall from the 30th to the 60th, about the 45th."""
+    losses = np.concatenate([np.full(30, 5.0), np.linspace(5, 1, 31), np.full(39, 1.0) + np.arange(39) * 1e-3])
+    found = engine.suggestions(np.arange(100.0), losses)["valley"]
+    assert 42 <= found <= 47
+    assert "half way along the longest fall" in panel.RULES
+
+
 def test_a_short_curve_gets_no_slide_and_the_shortest_nothing() -> None:
     rates, losses = np.geomspace(1e-3, 1, 100), np.linspace(5, 1, 100)
     assert set(engine.suggestions(rates, losses)) == {"valley", "steep", "minimum", "slide"}
@@ -330,11 +338,17 @@ def test_find_a_rate_and_use_it(jobs: FakeJobs) -> None:
     assert not button(app, "Find a learning rate").disabled
 
 
+def test_that_many_factors_begin_too_high_is_said_where_they_do(jobs: FakeJobs) -> None:
+    app = open_page("pages/train.py", approach="scratch", embedding_size="50", split="first10")
+    button(app, "Find a learning rate").click().run()
+    assert "a quarter of the number of factors on average, 12.5 here and above any rating" in texts(app)
+
+
 def test_what_was_found_stays_for_the_visit_though_the_queue_has_forgotten_it(
     jobs: FakeJobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = open_finder()
-    assert "fewer factors" in texts(app).lower()
+    assert "quarter of the number of factors" not in texts(app), "8 factors begin at 2, within the stars"
     asked = []
     monkeypatch.setattr(jobs, "compute", lambda *args, **options: asked.append(args) or Task("anew"))
     app.run()

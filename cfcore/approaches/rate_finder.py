@@ -1,6 +1,6 @@
 """The learning-rate finder: one short training at rates that grow from far too small to far too large.
 
-    rate_i = low (high / low)^(i / (n - 1))        i = 0 .. n - 1, one step each
+    rate_i = low (high / low)^(i / n)        i = 0 .. n - 1, one step each
 
 While the rate is too small the loss stays flat, then it falls, and once every step overshoots it rises. The sweep ends
 when the loss passes four times its lowest. It looks at the training loss alone: of overfitting it knows nothing.
@@ -9,7 +9,7 @@ The three fastai approaches do what ``learn.lr_find()`` does. Each of their batc
 smooths the loss before its rules read it. The two full-batch approaches do the same sweep by hand; every step of theirs
 sees the same ratings, there is no noise, and nothing is smoothed. Four rules are fastai's own, the last two are ours:
 
-    valley      two thirds into the longest stretch over which the loss keeps falling (fastai's choice)
+    valley      half way along the longest fall of the loss, rises on the way left out (fastai's choice)
     steep       where it falls fastest for a step of log rate
     minimum     a tenth of the rate where it is lowest
     slide       before the slope settles, looking back from the end

@@ -17,7 +17,7 @@ import streamlit as st
 from cfcore.approaches import Setting, describe, make_config
 from cfcore.aside import Task
 from cfcore.charts.rate_finder import RATE_HEIGHT, rate_alt, rate_spec
-from cfcore.config import RunRequest
+from cfcore.config import RunConfig, RunRequest
 from cfcore.ratings import Ratings
 from cfcore.ui import draft, state
 from cfcore.ui.frame import guard
@@ -39,16 +39,16 @@ WHY = {
     "fifth": "**Offered** is a fifth of the rate where the loss is lowest: every step sees the same ratings, so that "
     "point is not a matter of chance. As the loss falls from the first step on, fastai's valley begins too early here.",
 }
-FIRST_STEPS = (
+_FAR_ABOVE = (
     "It sees the **first steps** only, not where training ends. From scratch, the first predictions are a quarter of "
-    "the number of factors on average: with 50 far above any star, and 50 epochs may end worse than the global mean at "
-    "any rate. Fewer factors help; more epochs do, too, but less."
+    "the number of factors on average, {start:g} here and above any rating: 50 epochs may end worse than the global "
+    "mean at any rate. Fewer factors help; more epochs do, too, but less."
 )
 NEAR = (
     "**Yours** is within a factor of three of it: with noise that is the same answer, and the lower one overfits later."
 )
 RULES = (
-    "valley: two thirds into the longest fall, fastai's own choice; steep: where it falls fastest; slide: before the "
+    "valley: half way along the longest fall, fastai's own choice; steep: where it falls fastest; slide: before the "
     "slope settles; minimum: a tenth of the rate where it is lowest, fifth: a fifth of it; restrained: the "
     "valley over the root of the run's steps by the sweep's."
 )
@@ -81,7 +81,7 @@ def finder(approach: str, ratings: Ratings, setting: Setting, now: float) -> Non
             st.button("Find again", icon=":material/refresh:", disabled=request is None, on_click=_ask,
                       args=(approach, request))  # fmt: skip
         else:
-            _found(request, setting, now)
+            _found(request, setting, now, ratings.scale[1])
 
 
 def key_of(request: RunRequest) -> str:
@@ -137,7 +137,7 @@ def _task(request: RunRequest, *, again: bool = False, seconds: float = 0) -> Ta
     )
 
 
-def _found(request: RunRequest, setting: Setting, now: float) -> None:
+def _found(request: RunRequest, setting: Setting, now: float, top: float) -> None:
     """The sweep, however far it has come."""
     task = _task(request)
     if not task.ended:
@@ -148,6 +148,7 @@ def _found(request: RunRequest, setting: Setting, now: float) -> None:
         st.button("Try again", icon=":material/refresh:", key="rate-finder-again", on_click=_try_again, args=(request,))
     else:
         _curve(request.config.approach, setting, task.result, now)
+        _notes(request.config, task.result, now, top)
 
 
 def _try_again(request: RunRequest) -> None:
@@ -200,7 +201,19 @@ def _curve(approach: str, setting: Setting, found: Mapping[str, Any], now: float
             on_click=draft.change,
             args=(approach, setting.name, rate),
         )
+
+
+def _notes(config: RunConfig, found: Mapping[str, Any], now: float, top: float) -> None:
+    """How to read the curve, and what the offer is worth; ``top`` is the highest rating."""
+    offered = found["offered"]
+    rate = found["suggested"].get(offered)
+    if rate is None:
+        return
+    notes = [WHY[offered]]
+    if offered != "fifth" and 1 / _NEAR <= now / rate <= _NEAR:
+        notes.append(NEAR)
+    first = (config.embedding_size or 0) / 4  # the mean of a product of two numbers from 0 to 1 is a quarter
+    if config.approach == "scratch" and first > top:
+        notes.append(_FAR_ABOVE.format(start=first))
     st.markdown(HOW_TO_READ)
-    by_noise = offered != "fifth" and offered in suggested and 1 / _NEAR <= now / suggested[offered] <= _NEAR
-    notes = (WHY[offered], NEAR if by_noise else "", FIRST_STEPS if approach == "scratch" else "", ONLY_TRAIN)
-    st.caption("\n".join(f"- {note}" for note in notes if note))
+    st.caption("\n".join(f"- {note}" for note in [*notes, ONLY_TRAIN]))
