@@ -96,6 +96,12 @@ def test_the_numbers_are_those_of_the_run() -> None:
     assert "user + movie bias 0.850" in page.of("text")
 
 
+def test_what_counts_as_liked_follows_the_scale(sample: Ratings) -> None:
+    hundred = replace(sample, rating=sample.rating * 20, scale=(0.0, 100.0))
+    for ratings, liked in ((sample, "gave 4 or more"), (hundred, "gave 75 or more"), (None, "rated highly")):
+        assert any(f"the user liked ({liked}, held out)" in text for text in report(a_run(), ratings).of("p"))
+
+
 def test_a_run_that_ended_early_says_so() -> None:
     stopped = a_run(status="stopped", message="Stopped after 3 of 3 epochs.", metrics=None)
     assert report(stopped).of("p")[0] == "Stopped after 3 of 3 epochs."

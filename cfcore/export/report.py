@@ -24,6 +24,7 @@ from cfcore.embeddings.axes import correlation
 from cfcore.export.cells import one_line
 from cfcore.export.pictures import film_map, loss_picture
 from cfcore.metrics import Ranking
+from cfcore.ranking import liked_from
 from cfcore.ratings import Ratings, make_split
 from cfcore.runs import Run
 
@@ -44,7 +45,7 @@ def to_report(run: Run, ratings: Ratings | None, arrays: Mapping[str, np.ndarray
     body = (
         f"<header><h1>{_plain(title)}</h1><p>{_plain(_verdict(run))}</p></header>"
         f"<section><h2>What ran</h2>{_facts(run)}</section>"
-        f"<section><h2>Errors on the held-out ratings</h2>{_errors(run)}</section>"
+        f"<section><h2>Errors on the held-out ratings</h2>{_errors(run, ratings)}</section>"
         f"<section><h2>Loss (mean squared error) by epoch</h2>{_losses(run)}</section>"
         f"{_diagnosis(run, ratings, arrays)}"
         f"<section><h2>What it learned</h2>{_map(run, ratings, arrays.get('item_factors'))}</section>"
@@ -96,7 +97,7 @@ def _facts(run: Run) -> str:
     return f"<dl>{''.join(rows)}</dl>"
 
 
-def _errors(run: Run) -> str:
+def _errors(run: Run, ratings: Ratings | None) -> str:
     m = run.metrics
     if m is None:
         return "<p>Nothing was measured, because the run did not end.</p>"
@@ -113,9 +114,10 @@ def _errors(run: Run) -> str:
     columns = "".join(f'<th scope="col">{name}</th>' for name in heads)
     note = "RMSE and MAE in stars, lower is better."
     if m.ranking is not None:
+        liked = f"gave {liked_from(ratings.scale):g} or more" if ratings is not None else "rated highly"
         note += (
             f" The others judge the ten films put first for each of {m.ranking.n_users:,} users. Precision: the share "
-            "of the ten that the user liked (4 or more, held out); recall: the share of those liked that is among the "
+            f"of the ten that the user liked ({liked}, held out); recall: the share of those liked that is among the "
             "ten; NDCG: the same, but a hit counts more the higher it stands; hit rate: the share of users with at "
             "least one; higher is better. Coverage: the share of all films that is shown to anybody."
         )

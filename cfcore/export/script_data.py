@@ -55,7 +55,7 @@ films = pd.read_csv(data / "movies.csv", header=0, names=["movie", "title", "gen
 """
 _READ_OWN = """\
 table = pd.read_csv("ratings.csv")
-films = pd.read_csv("movies.csv")
+films = pd.read_csv("movies.csv", keep_default_na=False)  # a film may be called None
 """
 _DOWNLOAD_IMPORTS = (
     "import hashlib",
