@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from cfcore.charts.levels import apart_chart
 from cfcore.embeddings import Facts, describe_axes
+from cfcore.embeddings.axes import correlation
 from cfcore.lessons.ladder import RUNGS, Parts
 from cfcore.ui.learn import ladder, ladder_bias, meaning
 from cfcore.ui.learn.levels_steps import NAMES, reasons
@@ -49,6 +51,36 @@ def test_a_worsening_is_never_praised(
     assert expected in said[0]
     assert f"from {errors[0]:.3f} to {errors[-1]:.3f}" in said[0]
     assert ("largest step" in said[0]) == (max(-np.diff(errors)) > 0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_sentence_and_the_table_agree_to_the_last_digit(
+    seed: int, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors = (0.95 - np.random.default_rng(seed).uniform(0.001, 0.02, 4).cumsum()).tolist()
+    monkeypatch.setattr(ladder, "errors", lambda runs: errors)
+    monkeypatch.setattr(ladder, "baselines_of", lambda runs: {})
+    ladder._say(rungs())
+    changes = [ladder.change(*pair).split()[0] for pair in pairwise(errors)]
+    assert f", {max(changes)}." in said[0]
+
+
+def test_a_run_that_was_renamed_changes_no_sentence(said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ladder, "errors", lambda runs: [1.2, 1.0, 1.1, 0.97])
+    monkeypatch.setattr(ladder, "baselines_of", lambda runs: {})
+    named: list[Any] = [SimpleNamespace(**{**vars(run), "name": "[click](http://evil.example) $x$"}) for run in rungs()]
+    ladder._say(named)
+    assert "click" not in said[0]
+    assert "the largest step is range" in said[0]
+    assert "Here + bias made it worse." in said[0]
+
+
+def test_worse_than_the_mean_is_said_as_well(said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ladder, "errors", lambda runs: [5.98, 5.97, 5.96, 5.93])
+    monkeypatch.setattr(ladder, "baselines_of", lambda runs: {"user + movie bias": 30.0, "global mean": 34.94})
+    ladder._say(rungs())
+    assert "No rung beats user + movie bias" in said[0]
+    assert "No rung beats the global mean, the same guess for everybody (5.911)." in said[0]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +133,20 @@ def test_a_head_start_is_only_spoken_of_where_there_is_one(
 def test_a_bias_that_runs_against_something_is_said_to(
     with_mean: float | None, with_fame: float | None, words: str
 ) -> None:
-    assert ladder_bias.captures(with_mean, with_fame).endswith(words)
+    assert ladder_bias.captures(with_mean, with_fame, 500).endswith(words)
+
+
+def test_of_biases_that_mean_nothing_hardly_any_is_credited() -> None:
+    random = np.random.default_rng(5)
+    for n_films in (10, 20, 60):
+        table = random.normal(size=(400, 3, n_films))
+        claims = 0
+        for bias, mean, fame in table:
+            said = ladder_bias.captures(correlation(bias, mean), correlation(bias, fame), n_films)
+            claims += "neither" not in said
+        assert claims <= 0.1 * 400  # a few more than 5%: the limit is an approximation, and worst for few films
+    assert "well liked" in ladder_bias.captures(0.5, 0.0, 60)
+    assert "neither" in ladder_bias.captures(0.5, 0.0, 10)
 
 
 @pytest.mark.parametrize(
@@ -113,8 +158,9 @@ def test_a_bias_that_runs_against_something_is_said_to(
     ],
 )
 def test_the_share_of_taste_has_a_sentence_for_every_case(adding: float, words: str, said: list[str]) -> None:
-    ladder_bias._parts(Parts(mean=1.0, biases=1.0, adding=adding, all=0.95))
+    ladder_bias._parts(Parts(mean=1.0, biases=1.0, adding=adding, all=0.95), 0.9)
     assert words in said[-1]
+    assert any("User + movie bias has 0.949, and so is better" in text for text in said)
     assert ("overfitting" in said[-1]) == (adding < 0.95)
 
 

@@ -76,11 +76,18 @@ def correlation(x: np.ndarray, y: np.ndarray) -> float | None:
     return None if math.isnan(r) else r
 
 
+def by_chance(n_movies: int, n_compared: int) -> float:
+    """The |r| that the best of ``n_compared`` meaningless comparisons exceeds once in twenty times."""
+    if n_movies <= 4 or n_compared == 0:
+        return 1.0
+    return math.tanh(NormalDist().inv_cdf(1 - 0.05 / (2 * n_compared)) / math.sqrt(n_movies - 3))
+
+
 def _describe(name: str, found: Mapping[str, float], order: np.ndarray) -> Axis:
     """The axis whose correlations are ``found`` and on which the movies stand in this ``order`` (n,)."""
     usable = [(what, float(r)) for what, r in found.items() if not math.isnan(r)]
     ranked = sorted(usable, key=lambda pair: -abs(pair[1]))
-    chance = _chance(len(order), len(ranked))
+    chance = by_chance(len(order), len(ranked))
     follows = tuple(pair for pair in ranked if abs(pair[1]) >= max(STRONG, chance))[:2]
     n = min(_ENDS, len(order) // 2)
     return Axis(
@@ -127,12 +134,6 @@ def _standardised(rows: np.ndarray) -> np.ndarray:
     length = np.linalg.norm(centred, axis=1, keepdims=True)
     varies = length > 1e-12 * np.linalg.norm(rows, axis=1, keepdims=True)
     return centred / np.where(varies, length, np.nan)
-
-
-def _chance(n_movies: int, n_compared: int) -> float:
-    if n_movies <= 4 or n_compared == 0:
-        return 1.0
-    return math.tanh(NormalDist().inv_cdf(1 - 0.05 / (2 * n_compared)) / math.sqrt(n_movies - 3))
 
 
 def _in_words(name: str, ranked: Sequence[tuple[str, float]], follows: Sequence[tuple[str, float]]) -> str:

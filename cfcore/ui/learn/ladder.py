@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -144,7 +145,10 @@ def _live(run_ids: Sequence[str], mean: float) -> None:
                 key="learn:ladder-curves",
                 alt=compare_alt(drawn, _VIEW),
             )
-        st.caption(f"RMSE on the held-out ratings after each epoch; dotted: {BIAS.lower()}. {slow_start(runs, mean)}")
+        st.caption(
+            f"RMSE on the held-out ratings after each epoch, on a logarithmic axis; dotted: {BIAS.lower()}. "
+            f"{slow_start(runs, mean)}"
+        )
         _table(runs)
         st.caption(
             "Each rung was trained once, with one seed. How far another seed would move its error is not measured: "
@@ -173,11 +177,16 @@ def errors(runs: Sequence[Run]) -> list[float]:
     return [math.nan if rmse is None else rmse for rmse in found]
 
 
+def gain(before: float, after: float) -> float:
+    """By how much the error fell, in the unit of the ratings: the difference of the two numbers as shown."""
+    return round(round(before, 3) - round(after, 3), 3)
+
+
 def change(before: float, after: float) -> str:
-    """What a rung changed in the error, in the unit of the ratings: the difference of the two numbers as shown."""
+    """What a rung changed in the error, in words; where that rounds to nothing, still which way it went."""
     if not (math.isfinite(before) and math.isfinite(after)):
         return "–"
-    return f"{abs(round(before, 3) - round(after, 3)):.3f} {'lower' if after < before else 'higher'}"
+    return f"{abs(gain(before, after)):.3f} {'lower' if after < before else 'higher'}"
 
 
 def _table(runs: Sequence[Run]) -> None:
@@ -210,27 +219,34 @@ def _say(runs: Sequence[Run]) -> None:
     if any(math.isnan(rmse) for rmse in found):
         st.info("Not every rung came to its end: climb again for the whole picture.", icon=":material/info:")
         return
-    short_of = beaten_by(found, baselines_of(runs).get(BIAS.lower()))
-    gains = -np.diff(found)
-    best = int(gains.argmax())
-    worse = [run.name for run, gain in zip(runs[1:], gains, strict=True) if gain < 0]
+    short_of = beaten_by(found, baselines_of(runs))
+    gains = [gain(before, after) for before, after in pairwise(found)]
+    best = int(np.argmax(gains))
+    worse = [rung.name for rung, brought in zip(RUNGS[1:], gains, strict=True) if brought < 0]
     way = f"From the bare dot product to the last rung the error goes from {error(found[0])} to {error(found[-1])}"
     if gains[best] <= 0:
         aha(f"{way}: on these ratings no rung brought anything.{short_of}")
         return
     aha(
-        f"{way}; the largest step is {runs[best + 1].name.removeprefix('+ ')}, {gains[best]:.3f}."
+        f"{way}; the largest step is {RUNGS[best + 1].name.removeprefix('+ ')}, {gains[best]:.3f}."
         + (f" Here {' and '.join(worse)} made it worse." if worse else "")
         + short_of
     )
 
 
-def beaten_by(found: Sequence[float], baseline: float | None) -> str:
-    """Which rungs are no better than the MSE of user + movie bias, of ``found`` (4,) RMSE."""
-    if baseline is None:
-        return ""
-    behind = [rung.name for rung, rmse in zip(RUNGS, found, strict=True) if rmse**2 >= baseline]
-    if not behind:
-        return ""
-    who = "No rung beats" if len(behind) == len(RUNGS) else f"{' and '.join(behind)} did not beat"
-    return f" {who} {BIAS.lower()}, which has no factor at all ({error(math.sqrt(baseline))})."
+def beaten_by(found: Sequence[float], baselines: Mapping[str, float | None]) -> str:
+    """Which rungs, of ``found`` (4,) RMSE, are no better than the baselines (MSE), the harder one first."""
+    said = ""
+    known = {
+        BIAS: "user + movie bias, which has no factor at all",
+        MEAN: "the global mean, the same guess for everybody",
+    }
+    for name, what in known.items():
+        baseline = baselines.get(name.lower())
+        behind = (
+            [] if baseline is None else [r.name for r, rmse in zip(RUNGS, found, strict=True) if rmse**2 >= baseline]
+        )
+        if baseline is not None and behind:
+            who = "No rung beats" if len(behind) == len(RUNGS) else f"{' and '.join(behind)} did not beat"
+            said += f" {who} {what} ({error(math.sqrt(baseline))})."
+    return said

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import streamlit as st
 
 from cfcore.datasets import DataError
 from cfcore.embeddings import bias_table
-from cfcore.embeddings.axes import STRONG, correlation
+from cfcore.embeddings.axes import STRONG, by_chance, correlation
 from cfcore.lessons.ladder import Parts, parts_of
 from cfcore.runs import Run, StoreError
 from cfcore.ui.components import table_size
@@ -38,21 +40,22 @@ def held(run: Run) -> None:
     with_fame = correlation(bias, np.log10(np.maximum(facts.n_ratings, 1)))
     st.markdown(
         f"The correlation of a film's bias with its mean rating is r = {_r(with_mean)}, with how often it was rated "
-        f"(log₁₀ of the count) r = {_r(with_fame)}: {captures(with_mean, with_fame)}"
+        f"(log₁₀ of the count) r = {_r(with_fame)}: {captures(with_mean, with_fame, int(np.isfinite(bias).sum()))}"
     )
     left, right = st.columns(2, gap="medium")
     with left:
         _films(space, ends.liked, "Highest bias")
     with right:
         _films(space, ends.disliked, "Lowest bias")
-    _parts(parts)
+    _parts(parts, run.baseline_bias_mse)
 
 
-def captures(with_mean: float | None, with_fame: float | None) -> str:
-    """What a bias that correlates like this has learned."""
+def captures(with_mean: float | None, with_fame: float | None, n_films: int) -> str:
+    """What a bias that correlates like this over ``n_films`` has learned: only what is strong and beyond chance."""
+    enough = max(STRONG, by_chance(n_films, 2))
     known = {"well liked": with_mean, "popular": with_fame}
-    along = [what for what, r in known.items() if r is not None and r >= STRONG]
-    against = [what for what, r in known.items() if r is not None and r <= -STRONG]
+    along = [what for what, r in known.items() if r is not None and r >= enough]
+    against = [what for what, r in known.items() if r is not None and r <= -enough]
     missing = [what for what in known if what not in (*along, *against)]
     if len(missing) == len(known):
         return "it has learned neither which films are well liked nor which are popular."
@@ -87,7 +90,8 @@ def _films(space: Learned, rows: np.ndarray, title: str) -> None:
     )
 
 
-def _parts(parts: Parts) -> None:
+def _parts(parts: Parts, baseline: float | None) -> None:
+    """What each part predicts alone; ``baseline`` is the MSE of user + movie bias."""
     rows = {
         "Predicts with": [
             "the mean rating",
@@ -98,8 +102,14 @@ def _parts(parts: Parts) -> None:
         "RMSE": [error(parts.mean), error(parts.biases), error(parts.adding), error(parts.all)],
     }
     st.table(rows, hide_index=True)
+    if baseline is not None and parts.biases**2 > baseline:
+        st.caption(
+            f"User + movie bias has {error(math.sqrt(baseline))}, and so is better than these biases alone: those were "
+            "learned beside the factors, and leave part of the work to them."
+        )
     st.caption(
-        "The factors share in what biases are for: a film with long factors is better, or worse, for every user alike. "
+        "The factors share in what biases are for: a film whose factors point along those of the average user is "
+        "better for everybody, one whose factors point against them worse. "
         "The third row has all of the score that adds up from one number of the user and one of the film. What only "
         "the whole model has, taste, is different for each pair of a user and a film."
     )
