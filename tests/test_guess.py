@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -106,7 +107,51 @@ def test_what_was_learned_is_said_with_its_numbers(sample: Ratings, corner: Corn
     said = guess.said(kept, corner)
     assert f"In 100 steps at a rate of 0.2 the loss has gone from {first:.3f} to {last:.3f}" in said
     assert f"On the 2 ratings kept back it is {back:.3f}" in said
-    assert ("by heart" in said) == (back > 2 * last)
+    assert last < 0.25 * corner.rating[corner.given].var() < back / 2  # learned, and not what was kept back
+    assert "by heart" in said
+
+
+def test_nothing_is_called_learned_by_heart_before_it_is_learned(sample: Ratings) -> None:
+    """In this corner the kept-back loss is over twice the other from the start; one step has learned nothing yet."""
+    corner = pick_corner(sample, 8)
+    kept: dict[str, Any] = {"number": 8}
+    guess.begin(kept, corner, sample.scale)
+    guess._compute(kept, corner)
+    guess.move(kept, corner, {"base": kept["frames"]["base"], "at": 1})
+    now, back = kept["losses"][-1]
+    assert back > 2 * now > corner.rating[corner.given].var()
+    said = guess.said(kept, corner)
+    assert said.endswith(f"kept back it is {back:.3f}.")
+
+
+def test_ratings_reach_the_browser_as_they_were_given(sample: Ratings) -> None:
+    tenths = replace(sample, rating=(sample.rating * np.float32(0.3)).round(1), scale=(0.0, 1.5))
+    corner = pick_corner(tenths)
+    kept: dict[str, Any] = {"number": 0}
+    guess.begin(kept, corner, tenths.scale)
+    kept["base"] = ""
+    data = guess.guess_data(tenths, corner, kept)
+    given = [value for row in data["ratings"] for value in row if value is not None]
+    assert given
+    assert all(len(str(value)) <= 3 for value in given)
+
+
+def test_the_number_under_the_slider_is_still_chosen_when_one_comes_back(sample: Ratings, corner: Corner) -> None:
+    kept = begun(sample, corner)
+    assert guess.guess_data(sample, corner, kept)["chosen"] == ["U", 0, 0]
+    guess.move(kept, corner, {"base": kept["frames"]["base"], "at": 0, "chosen": ["V", 2, 1], "edit": ["V", 2, 1, 0.5]})
+    assert guess.guess_data(sample, corner, kept)["chosen"] == ["V", 2, 1]
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_ratings_below_one_do_not_make_the_first_rate_diverge(sample: Ratings, number: int) -> None:
+    small = replace(sample, rating=sample.rating / 50, scale=(0.0, 0.1))
+    corner = pick_corner(small, number)
+    kept: dict[str, Any] = {"number": number}
+    guess.begin(kept, corner, small.scale)
+    guess._compute(kept, corner)
+    assert not kept["frames"]["diverged"]
+    assert kept["frames"]["losses"][-1][0] < kept["frames"]["losses"][0][0]
 
 
 def step_on(kept: dict[str, Any], corner: Corner, **told: Any) -> None:

@@ -21,14 +21,14 @@ export default function (component) {
   let at = memo.base === data.base ? Math.min(Number(memo.at), last) : 0;
   let target = at, speed = 0, before = 0;
   if (root.edited?.base !== data.base) root.edited = null; // a hand may still be at the slider when the frames come
-  let chosen = memo.corner === data.corner && memo.chosen ? JSON.parse(memo.chosen) : ["U", 0, 0];
+  let chosen = memo.corner === data.corner && memo.chosen ? JSON.parse(memo.chosen) : data.chosen;
   const goesOn = memo.base === data.base && memo.target; // more frames have come while some were being shown
   memo.base = data.base;
   memo.corner = data.corner;
 
   const frame = () => Math.floor(at + 1e-9);
   const shown = () => root.edited ?? { U: data.U[frame()], V: data.V[frame()], P: data.P[frame()], losses: data.losses[frame()] };
-  const tell = (more) => setTriggerValue("moved", { base: data.base, at: frame(), ...more });
+  const tell = (more) => setTriggerValue("moved", { base: data.base, at: frame(), chosen, ...more });
 
   function draw() {
     const look = colours(root), { U, V, P, losses } = shown();
@@ -63,7 +63,7 @@ export default function (component) {
 
   function drawCurve(look, step) {
     const width = curve.clientWidth || 300, height = curve.clientHeight || 200;
-    const box = { left: 44, right: width - 92, top: 24, bottom: height - 24 };
+    const box = { left: 44, right: width - 112, top: 24, bottom: height - 24 };
     const all = [...data.before, ...data.losses.slice(0, frame()), shown().losses];
     const values = all.flat().filter((value) => value !== null && value > 0);
     const high = Math.max(...values), low = Math.min(...values), log = high > 10 * low;
@@ -84,7 +84,9 @@ export default function (component) {
       const colour = k ? look.back : look.ink, points = all.map((each, i) => `${X(i)},${Y(each[k])}`).join(" ");
       parts.push(node("polyline", { points, fill: "none", stroke: colour, "stroke-width": 2, "stroke-dasharray": k ? "6 4" : "none" }));
       parts.push(node("circle", { cx: X(all.length - 1), cy: Y(now[k]), r: 3.5, fill: colour }));
-      parts.push(text(`${label} ${three(now[k])}`, X(all.length - 1) + 8, ends[k] + 4, "start", colour));
+      const named = text(`${label} ${three(now[k])}`, X(all.length - 1) + 8, ends[k] + 4, "start", colour);
+      Object.entries({ stroke: look.paper, "stroke-width": 4, "paint-order": "stroke" }).forEach(([key, value]) => named.setAttribute(key, value));
+      parts.push(named); // with the paper's colour around it: it may stand on a line
     });
     curve.replaceChildren(...parts);
     curve.setAttribute("aria-label", `Line chart of the loss over ${step} steps, now ${three(now[0])}` + (now[1] === null ? "." : `, of the ratings kept back ${three(now[1])}.`));
@@ -196,7 +198,7 @@ function build(table, data) {
 function colours(root) {
   const style = getComputedStyle(root.host ?? root), paper = style.getPropertyValue("--st-background-color").trim() || "#ffffff";
   const dark = brightness(channels(paper)) < 0.5;
-  return { ...(dark ? DARK : LIGHT), ink: style.getPropertyValue("--st-primary-color").trim() || "#0072B2", quiet: dark ? "#A9B4BE" : "#5E6B76", rule: dark ? "#2A3540" : "#E4E8EC" };
+  return { ...(dark ? DARK : LIGHT), paper, ink: style.getPropertyValue("--st-primary-color").trim() || "#0072B2", quiet: dark ? "#A9B4BE" : "#5E6B76", rule: dark ? "#2A3540" : "#E4E8EC" };
 }
 
 function channels(colour) {
@@ -238,6 +240,6 @@ function apart(places, gap) {
   return [middle + (sign * gap) / 2, middle - (sign * gap) / 2];
 }
 
-const three = (value) => (value === null ? "–" : Math.abs(value) < 1000 ? value.toFixed(3) : value.toPrecision(3));
+const three = (value) => (value === null ? "–" : value < 1000 ? value.toFixed(3) : value < 1e5 ? value.toFixed(0) : value.toExponential(1).replace("e+", "e"));
 
 const short = (value, digits) => (Math.abs(value) < 100 ? value.toFixed(digits) : Math.abs(value) < 1e4 ? value.toFixed(0) : value.toExponential(0)).replace("-", "\u2212");

@@ -35,6 +35,7 @@ HIDEABLE = {
 }
 STEPS = 100  # computed at a time
 KEY = "learn-corner"
+_KNOWN = 0.25  # of the variance of the ratings: with a loss below it they are learned by heart, not yet with one above
 _PART = Path(__file__).parent
 _HTML = """
 <div class="corner">
@@ -90,11 +91,13 @@ def _draw(ratings: Ratings) -> None:
 def begin(kept: dict[str, Any], corner: Corner, scale: tuple[float, float]) -> None:
     """Start at random factors, unless ``kept`` holds some: ``U`` (u, 2), ``V`` (m, 2) and the ``losses`` so far.
 
-    Also kept: the ``descent``, its rate and the step at which it began; ``by_hand``, the loss before and after a number
-    was changed by hand, until the next step; the ``frames`` of the worker, if they are there; and the ``base``, which
-    names the factors and the rate that the browser shows.
+    Also kept: the side, row and column of the number that is ``chosen`` for the slider; the ``descent``, its rate and
+    the step at which it began; ``by_hand``, the loss before and after a number was changed by hand, until the next
+    step; the ``frames`` of the worker, if they are there; and the ``base``, which names the factors and the rate that
+    the browser shows.
     """
     kept.setdefault("rate", rates(scale)[2])
+    kept.setdefault("chosen", ["U", 0, 0])
     if "U" not in kept:
         U, V = start(corner, kept["number"])
         kept |= {"U": U, "V": V, "losses": [], "frames": None, "by_hand": None}
@@ -103,8 +106,11 @@ def begin(kept: dict[str, Any], corner: Corner, scale: tuple[float, float]) -> N
 
 
 def rates(scale: tuple[float, float]) -> list[float]:
-    """Learning rates from careful to too high: the larger the ratings, the steeper the loss, the smaller the rates."""
-    usual = float(f"{1 / max(map(abs, scale)):.1g}")
+    """Learning rates from careful to too high: the larger the ratings, the steeper the loss, the smaller the rates.
+
+    Below 1 it is no flatter: the factors begin between 0 and 1 whatever the ratings are.
+    """
+    usual = float(f"{1 / max(1, *map(abs, scale)):.1g}")
     return [float(f"{usual * factor:.3g}") for factor in (0.1, 0.3, 1, 3, 10)]
 
 
@@ -119,6 +125,7 @@ def move(kept: dict[str, Any], corner: Corner, told: dict[str, Any]) -> None:
     kept["base"] = ""  # taken over: the same message once more, as when a run of the page is cut short, moves nothing
     frames = kept["frames"] or _still(kept)
     at = min(max(int(told["at"]), 0), len(frames["U"]) - 1)
+    kept["chosen"] = told.get("chosen", kept["chosen"])
     if at and (kept["by_hand"] or kept["descent"]["rate"] != kept["rate"]):
         kept["descent"] = {"rate": kept["rate"], "begun": len(kept["losses"]) - 1}
     if at:
@@ -144,7 +151,9 @@ def guess_data(ratings: Ratings, corner: Corner, kept: dict[str, Any]) -> dict[s
     frames = kept["frames"] or _still(kept)
     low, high = ratings.scale
     titles = [short_title(str(ratings.items.title[item]), 24) for item in corner.item_idx]
-    given = [[None if not math.isfinite(value) else value for value in row] for row in corner.rating.tolist()]
+    given = [
+        [float(f"{value:.6g}") if math.isfinite(value) else None for value in row] for row in corner.rating.tolist()
+    ]
     return {
         "corner": f"{ratings.about.name}:{kept['number']}",
         "base": kept["base"],
@@ -163,6 +172,7 @@ def guess_data(ratings: Ratings, corner: Corner, kept: dict[str, Any]) -> dict[s
         "diverged": bool(frames["diverged"]),
         "rate": kept["rate"],
         "rates": [[rate, number(rate)] for rate in rates(ratings.scale)],
+        "chosen": kept["chosen"],
         "hide": [name for name in HIDEABLE if hidden(name)],
     }
 
@@ -223,6 +233,7 @@ def _take() -> None:
 def _another() -> None:
     kept = memory("guess", number=0)
     kept["number"] += 1
+    kept.pop("chosen", None)
     move(kept, _corner(state.dataset(), kept["number"]), {"reset": True})
 
 
@@ -243,8 +254,9 @@ def said(kept: dict[str, Any], corner: Corner) -> str:
     if back is None:
         return text
     text += f" On the {how_many(int(corner.hidden.sum()), 'rating', 'ratings')} kept back it is {error(back)}"
-    if back <= 2 * now:
-        return f"{text}, though descent never saw them."
+    by_heart = now < _KNOWN * np.var(corner.rating[corner.given]) and back > 2 * now
+    if not by_heart:
+        return f"{text}, though descent never saw them." if back <= 2 * now else f"{text}."
     return (
         f"{text}: {_n_numbers(corner)} numbers can learn {int(corner.given.sum())} ratings by heart. To predict new "
         "ones takes far more ratings than numbers."
