@@ -32,7 +32,7 @@ def with_upload(name: str, scale: tuple[float, float]) -> AppTest:
     """The lesson ``name`` on somebody's own small table of ratings."""
     random = np.random.default_rng(4)
     pairs = random.choice(12 * 9, 60, replace=False)
-    values = random.uniform(*scale, 60).round(1)
+    values = [float(f"{value:.3g}") for value in random.uniform(*scale, 60)]
     lines = [f"person {pair // 9},film *{pair % 9}*,{value}" for pair, value in zip(pairs, values, strict=True)]
     data = "\n".join(["userId,movieId,rating", *lines]).encode()
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=TIMEOUT)
@@ -223,11 +223,12 @@ def test_each_verdict_has_its_words() -> None:
 
 
 @pytest.mark.parametrize("name", ["guess", "lookup", "step"])
-@pytest.mark.parametrize("scale", [(0.0, 100.0), (-10.0, 10.0)])
+@pytest.mark.parametrize("scale", [(0.0, 100.0), (-10.0, 10.0), (0.0, 0.005), (0.0, 1e6)])
 def test_a_lesson_works_on_any_scale(name: str, scale: tuple[float, float]) -> None:
     app = with_upload(name, scale)
     assert not app.warning
     assert not app.error
+    assert not re.search(r"\d[eE][+-]?\d", " ".join(each.value for each in app.latex)), "e is the error there"
     assert "nan" not in texts(app).replace("`", "")
 
 

@@ -20,6 +20,7 @@ _QUIET = "#76828D"  # legible on the light and on the dark background
 _DIVERGING = ["#B35806", "#F1A340", "#F7F1E3", "#7FB7DE", "#0B4F87"]
 _DARK_INK, _LIGHT_INK = "#10202E", "#FFFFFF"
 _ROW = 30  # pixels
+FLOOR = 1e-6  # a loss that is as good as none
 
 
 def lookup_spec(
@@ -177,7 +178,7 @@ def along_spec(
     }
 
 
-def repeated_spec(losses: Sequence[float], floor: float = 1e-6) -> dict[str, Any]:
+def repeated_spec(losses: Sequence[float], floor: float = FLOOR) -> dict[str, Any]:
     """The loss after each of some steps, the start first, on a logarithmic axis; the line ends above ``floor``."""
     below = next((at for at, loss in enumerate(losses) if loss <= floor), len(losses))
     shown = [max(loss, floor) for loss in losses[: max(below, 1)]]
@@ -196,7 +197,7 @@ def repeated_spec(losses: Sequence[float], floor: float = 1e-6) -> dict[str, Any
         "type": "quantitative",
         "title": None,
         "scale": {"type": "log", "domain": [low, high], "nice": False},
-        "axis": {"values": log_ticks(low, high), "format": ".3~g"},
+        "axis": {"values": log_ticks(low, high), "format": ".3~g", "minExtent": 48},  # or labels move the plot
     }
     tooltip = [
         {"field": "step", "type": "quantitative", "title": "Step"},

@@ -52,7 +52,8 @@ def lesson(ratings: Ratings) -> None:
         _hands()
         st.markdown(
             "So fastai's version of all seven is a few lines. The files above are longer by what this page adds: its "
-            "split, a loader that misses no rating, and live progress."
+            "split, live progress, and a loader that misses no rating: the one below draws the rows of an epoch with "
+            "replacement, so that it sees only some 63% of them."
         )
         st.code(DOZEN, language="python", wrap_lines=True)
     if not hidden("same-step"):

@@ -31,8 +31,8 @@ def squeeze(ratings: Ratings) -> None:
             "**The 40 GB mystery.** The article's network gives predictions of shape `(n, 1)`, the ratings have shape "
             "`(n,)`. Without `squeeze(1)` their difference is no error message but a table of `(n, n)`: every "
             f"prediction is compared with every rating. For its {count(ARTICLE_TRAIN)} training ratings one difference "
-            f"takes {in_words(needed(ARTICLE_TRAIN)[1])}, and the backward pass keeps a second: hence its "
-            '"around 40 GB".'
+            f"takes {in_words(needed(ARTICLE_TRAIN)[1])} and its square as much again, before the backward pass has "
+            'begun: hence its "around 40 GB".'
         )
         _sizes(ratings)
         sizes = {size: f"{min(size, len(ratings))} ratings" for size in SIZES if size <= max(len(ratings), SIZES[0])}
@@ -117,9 +117,9 @@ def _show(result: Mapping[str, Any], ratings: np.ndarray) -> None:
     )
     shapes = [", ".join(count(each) for each in result[f"{name}_shape"]) for name in ("right", "broadcast")]
     st.caption(
-        f"The same network from the same weights, Adam at {result['rate']:g}, {result['steps']} steps on "
-        f"{count(len(ratings))} ratings, which it can learn by heart. The difference had shape ({shapes[0]},) with "
-        f"squeeze and ({shapes[1]}) without."
+        f"The same network from the same weights, Adam at {result['rate']:g} (the highest rating counts as 5), "
+        f"{result['steps']} steps on {count(len(ratings))} ratings, which it can learn by heart. The difference had "
+        f"shape ({shapes[0]},) with squeeze and ({shapes[1]}) without."
     )
     st.latex(r"\frac{1}{n^2}\sum_{i,j}(p_i - r_j)^2 = (\bar p - \bar r)^2 + \mathrm{var}(p) + \mathrm{var}(r)")
     st.markdown(

@@ -13,7 +13,7 @@ from cfcore.approaches import make_config
 from cfcore.charts.levels import apart_alt, apart_chart
 from cfcore.config import RunRequest, SplitConfig
 from cfcore.ratings import Ratings
-from cfcore.ui.components import table_size
+from cfcore.ui.components import how_many, table_size
 from cfcore.ui.frame import guard
 from cfcore.ui.learn.ask import asked
 from cfcore.ui.learn.state import aha, memory
@@ -65,7 +65,8 @@ def _show(result: Mapping[str, Any]) -> None:
     drawn = {NAMES[way]: values for way, values in difference.items() if way in SAME or way in shown}
     st.altair_chart(apart_chart(drawn), width="stretch", alt=apart_alt(drawn))
     st.caption(
-        f"Against fastai's plain step: {result['factors']} factors, batches of {result['batch']} ratings, learning "
+        f"Against fastai's plain step: {result['factors']} factors, batches of "
+        f"{how_many(result['batch'], 'rating', 'ratings')}, learning "
         f"rate {number(result['rate'])}. A difference of exactly 0 has no place on this axis: the table has it."
     )
     _table(difference)

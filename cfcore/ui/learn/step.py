@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from cfcore.charts.lessons import along_spec, repeated_spec
+from cfcore.charts.lessons import FLOOR, along_spec, repeated_spec
 from cfcore.charts.scales import short
 from cfcore.lessons.corner import N_FACTORS, pick_corner
 from cfcore.lessons.one_step import H, Step, finite_difference, landmarks, loss_along, one_step, repeated, verdict
@@ -87,8 +87,7 @@ def _name(ratings: Ratings, user: int, item: int, rating: float) -> str:
 
 def _rate(key: str, lowest: float, even: float) -> float:
     """The learning rate, in thousandths of a little more than the one that brings the loss back."""
-    unit = 10 ** (math.floor(math.log10(even)) - 2)
-    most = float(f"{math.ceil(1.5 * even / unit) * unit:.6g}")
+    unit, most = _scale(even)
     usual = float(f"{round(lowest / 4 / unit) * unit:.6g}")  # the way down grows steeper: a half may overshoot
     if hidden("eta"):
         return usual
@@ -98,17 +97,23 @@ def _rate(key: str, lowest: float, even: float) -> float:
     )
 
 
+def _scale(even: float) -> tuple[float, float]:
+    """The unit and the end of the slider; the picture beside it has the same end, or it would move with the slider."""
+    unit = 10.0 ** (math.floor(math.log10(even)) - 2)
+    return unit, float(f"{math.ceil(1.5 * even / unit) * unit:.6g}")
+
+
 def formulas(step: Step, rate: float) -> None:
     """Forward pass, gradient and step, with the numbers in them."""
     terms = " + ".join(rf"{_n(a, '.2f')} \cdot {_n(b, '.2f')}" for a, b in zip(step.u, step.v, strict=True))
-    du, dv, eta = r"\tfrac{\partial L}{\partial u}", r"\tfrac{\partial L}{\partial v}", f"{rate:.4g}"
+    du, dv, eta = r"\tfrac{\partial L}{\partial u}", r"\tfrac{\partial L}{\partial v}", _digits(rate)
     left, right = st.columns(2, gap="medium")
     with left:
         st.latex(
             _aligned(
                 r"\hat r &= u \cdot v",
                 f"&= {terms} = {_n(step.prediction)}",
-                rf"e &= \hat r - r = {_n(step.prediction)} - {_n(step.rating, '.4g')} = {step.error:.3f}",
+                rf"e &= \hat r - r = {_n(step.prediction)} - {_rating(step.rating)} = {step.error:.3f}",
                 f"L &= e^2 = {step.loss:.3f}",
                 f"{du} &= 2 e v = {_v(step.du)}",
                 f"{dv} &= 2 e u = {_v(step.dv)}",
@@ -165,7 +170,7 @@ def _check(step: Step) -> None:
 
 
 def _pictures(step: Step, rate: float, lowest: float, even: float) -> None:
-    rates = np.linspace(0, max(1.5 * even, rate), 301)
+    rates = np.linspace(0, _scale(even)[1], 301)
     losses = loss_along(step.u, step.v, step.rating, rates)
     best, back = loss_along(step.u, step.v, step.rating, np.array([lowest, even]))
     marks = {f"lowest, {lowest:.3g}": (lowest, float(best)), f"no gain, {even:.3g}": (even, float(back))}
@@ -194,14 +199,17 @@ def _pictures(step: Step, rate: float, lowest: float, even: float) -> None:
 
 
 def repeated_words(path: list[Step], rate: float) -> str:
-    """What repeated steps at this rate did, in a sentence with its numbers."""
+    """What repeated steps at this rate did, in a sentence with its numbers, and where the picture of them ends."""
     first, last, n = path[0].loss, path[-1].new_loss, len(path)
+    arrived = next((step for step, each in enumerate(path, 1) if each.new_loss <= FLOOR), n)
+    ends = f" From step {arrived} on it is below {FLOOR:g}, where the picture ends." if arrived < n else ""
     highest = max(step.new_loss for step in path)
     return {
         "still": "A step of nothing changes nothing.",
-        "falls": f"{n} steps at {rate:.3g}: the loss goes from {_loss(first)} to {_loss(last)}, always from one side.",
+        "falls": f"{n} steps at {rate:.3g}: the loss goes from {_loss(first)} to {_loss(last)}, always from one side."
+        f"{ends}",
         "overshoots": f"{n} steps at {rate:.3g}: they jump over the rating and still come closer, from {_loss(first)} "
-        f"to {_loss(last)}.",
+        f"to {_loss(last)}.{ends}",
         "swings": f"{n} steps at {rate:.3g} go too far: on the way the loss rises from {_loss(first)} to "
         f"{_loss(highest)}; it ends at {_loss(last)}."
         if highest > first
@@ -219,6 +227,15 @@ def _aligned(*lines: str) -> str:
 def _n(value: float, digits: str = ".3f") -> str:
     text = format(value, digits)
     return f"({text})" if value < 0 else text
+
+
+def _digits(value: float) -> str:
+    """Four figures of a number, never with an exponent: in these formulas *e* is the error."""
+    return np.format_float_positional(float(f"{value:.4g}"), trim="-")
+
+
+def _rating(value: float) -> str:
+    return f"({_digits(value)})" if value < 0 else _digits(value)
 
 
 def _v(values: np.ndarray, digits: str = ".3f") -> str:
