@@ -4,7 +4,7 @@ import streamlit as st
 
 from cfcore.ui.components import at_a_glance, terms_of_use
 from cfcore.ui.frame import page
-from cfcore.ui.home import afterwards, five_ways, the_idea
+from cfcore.ui.home import afterwards, the_idea, ways_to_train
 
 QUESTION = "How can a machine know what you would think of a film that you have not seen?"
 
@@ -19,6 +19,6 @@ with page("How recommendations are learned", QUESTION) as ratings:
     the_idea(ratings)
     st.page_link("pages/learn.py", label="See how, in six short lessons", icon=":material/school:")
     at_a_glance(ratings)
-    five_ways()
+    ways_to_train()
     afterwards()
     terms_of_use(ratings)

@@ -17,7 +17,13 @@ from cfcore.memory import FLOAT, fitting, lookup_bytes
 
 LEAST_SECONDS = 0.2  # to start and to report, whatever the data
 PROCESS_MB = 450  # a worker with torch and fastai imported
-STEP = {"fastai_custom": 2.4e-3, "fastai_nn": 2.8e-3, "fastai_dot": 1.8e-3}  # seconds of overhead a minibatch
+STEP = {
+    "fastai_custom": 2.4e-3,
+    "fastai_nn": 2.8e-3,
+    "fastai_dot": 1.8e-3,
+    "mf": 1e-3,
+}  # seconds of overhead a minibatch
+ALS_NUMBERS = 2**22  # rows of factors that als gathers at a time, as it says itself
 PER_WEIGHT = 6e-9  # seconds for Adam to update one weight
 PER_PRODUCT = 8e-11  # seconds for one multiply-add of a dense product, there and back
 PER_LOOKUP = 3e-9  # seconds to fetch one number of a row and to add its gradient back
@@ -43,6 +49,8 @@ def estimate(config: RunConfig, *, n_train: int, n_valid: int, n_users: int, n_i
         return _scratch(config, n, n_train + n_valid, n_users, n_items)
     if config.epochs is None:  # a baseline: a few sums over the ratings
         return _estimate(n * 2e-7, 0)
+    if config.approach == "als":
+        return _als(config, n, n_users, n_items)
     user_width, item_width, layers = _shape(config, n_users, n_items)
     width = user_width + item_width
     inputs = (width, *layers)
@@ -86,6 +94,15 @@ def _scratch(config: RunConfig, n: float, n_all: int, n_users: int, n_items: int
             seconds = n * 2 * k * PER_LOOKUP
     data = lookup_bytes(lookup, n_all, n_users, n_items) + (n_all * k * 4 * FLOAT if lookup != "matrix" else 0)
     return replace(_estimate(epochs * seconds, data, refused), instead=instead)
+
+
+def _als(config: RunConfig, n: float, n_users: int, n_items: int) -> Estimate:
+    """Every rating enters the normal equations of its user and of its movie, and every row solves its own."""
+    width = (config.embedding_size or 0) + 1
+    seconds = 2 * n * width * (4 * PER_LOOKUP + 2 * width * PER_PRODUCT)
+    seconds += (n_users + n_items) * width**3 * PER_PRODUCT
+    rows = FLOAT * 3 * (n_users + n_items) * width
+    return _estimate((config.epochs or 1) * seconds, rows + n * 40 + 4 * FLOAT * ALS_NUMBERS)
 
 
 def _shape(config: RunConfig, n_users: int, n_items: int) -> tuple[int, int, tuple[int, ...]]:

@@ -15,14 +15,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cfcore.approaches import BASELINES, FIELDS, ApproachInfo, Setting, describe, make_config
-from cfcore.approaches.registry import APPROACHES
+from cfcore.approaches import ARTICLE, FIELDS, ApproachInfo, Setting, describe, make_config
 from cfcore.config import RunConfig, RunRequest, SplitConfig
 from cfcore.estimate import estimate
 from cfcore.runs import Run
 
 MOST_RUNS = 16  # a sweep shares its worker with everybody else on the server
-FIVE = tuple(key for key in APPROACHES if key not in BASELINES)
+FIVE = ARTICLE
 _SWEPT = ("int", "float", "choice")  # kinds of settings: lists of lists would not fit into a text field
 _LADDER = (1.0, 3.0)  # of a logarithmic scale: 0.001, 0.003, 0.01, ...
 

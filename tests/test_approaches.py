@@ -23,6 +23,8 @@ FAST = {  # settings with which each approach learns the sample in a second or t
     "fastai_custom": {"epochs": 4, "batch_size": 256, "learning_rate": 1e-2},
     "fastai_nn": {"epochs": 2, "batch_size": 256, "learning_rate": 5e-3},
     "fastai_dot": {"epochs": 3, "batch_size": 512, "learning_rate": 2e-2},
+    "mf": {"epochs": 3, "learning_rate": 0.05, "batch_size": 512},
+    "als": {"epochs": 3, "embedding_size": 8},
     "global_mean": {},
     "bias": {},
 }

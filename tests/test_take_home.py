@@ -44,7 +44,15 @@ from tests.pages_support import FakeJobs, finished, open_page, reread, stored, t
 from tests.test_export import a_run
 
 ROOT = Path(__file__).parents[1]
-TOLERANCE = {"scratch": 1e-5, "pytorch": 1e-5, "fastai_custom": 1e-3, "fastai_nn": 1e-3, "fastai_dot": 1e-3}
+TOLERANCE = {
+    "scratch": 1e-5,
+    "pytorch": 1e-5,
+    "fastai_custom": 1e-3,
+    "fastai_nn": 1e-3,
+    "fastai_dot": 1e-3,
+    "mf": 1e-5,
+    "als": 1e-5,
+}
 NO_STORE = cast(RunStore, None)  # programs need none
 FASTAI: dict[str, Any] = {"epochs": 2, "batch_size": 1024}
 SAMPLE = {
@@ -53,6 +61,8 @@ SAMPLE = {
     "sparse": make_config("scratch", epochs=3, embedding_size=4, lookup="sparse"),
     "matrix": make_config("scratch", epochs=3, embedding_size=4, lookup="matrix"),
     "pytorch": make_config("pytorch", epochs=6, learning_rate=0.05),
+    "mf": make_config("mf", epochs=3, batch_size=512),
+    "als": make_config("als", epochs=2, embedding_size=8),
     "fastai_custom": make_config("fastai_custom", embedding_size=8, hidden_size=8, **FASTAI),
     "fastai_nn": make_config("fastai_nn", **FASTAI),
     "fastai_nn sized": make_config("fastai_nn", embedding_size=6, layers=(8,), **FASTAI),

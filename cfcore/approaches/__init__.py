@@ -14,6 +14,7 @@ import numpy as np
 
 from cfcore.approaches.registry import (
     APPROACHES,
+    ARTICLE,
     BASELINES,
     FIELDS,
     ApproachInfo,
@@ -40,6 +41,7 @@ from cfcore.training import (
 
 __all__ = [
     "APPROACHES",
+    "ARTICLE",
     "BASELINES",
     "FIELDS",
     "ApproachInfo",

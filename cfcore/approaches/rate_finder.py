@@ -6,8 +6,9 @@ While the rate is too small the loss stays flat, then it falls, and once every s
 when the loss passes four times its lowest. It looks at the training loss alone: of overfitting it knows nothing.
 
 The three fastai approaches do what ``learn.lr_find()`` does. Each of their batches holds other ratings, so fastai
-smooths the loss before its rules read it. The two full-batch approaches do the same sweep by hand; every step of theirs
-sees the same ratings, there is no noise, and nothing is smoothed. Four rules are fastai's own, the last two are ours:
+smooths the loss before its rules read it. The others do the same sweep by hand with all ratings at once; every step of
+theirs sees the same ratings, there is no noise, and nothing is smoothed. Four rules are fastai's own, the last two are
+ours:
 
     valley      half way along the longest fall of the loss, rises on the way left out (fastai's choice)
     steep       where it falls fastest for a step of log rate
@@ -22,7 +23,8 @@ offered. (Measured with 2 to 50 factors and up to 200 epochs: it ended lower tha
 swung up and down.) With noise the lowest point is a matter of chance where the curve is flat, and the valley is
 offered. ``fastai_dot`` is restrained: its factors begin near zero, where the gradient of a product is near zero as
 well, so that for a hundred steps it is mostly the biases that learn. They bear a rate at which the factors, once they
-have grown, learn the training ratings by heart.
+have grown, learn the training ratings by heart. ``mf`` is swept with all ratings at once and offered ``minimum``: its
+run takes many more steps.
 
 Source: Smith, "Cyclical Learning Rates for Training Neural Networks" (2017), section 3.3; fastai's
 ``callback/schedule.py``, ``LRFinder``.
@@ -42,9 +44,9 @@ import torch
 from fastai.callback.core import Callback, CancelFitException
 from fastai.callback.schedule import minimum, slide, steep, valley
 from torch import Tensor, nn
-from torch.optim import SGD, Optimizer
+from torch.optim import SGD, Adam, Optimizer
 
-from cfcore.approaches import describe, load, pytorch, scratch
+from cfcore.approaches import describe, load, mf, pytorch, scratch
 from cfcore.approaches.fastai_parts import cores
 from cfcore.approaches.torch_parts import seeded, threads
 from cfcore.config import RunConfig
@@ -180,6 +182,8 @@ def full_batch(split: Split, config: RunConfig) -> tuple[Callable[[], Tensor], O
     most = min(MOST_ROWS, int(MOST_WORK / width))
     if len(rows) > most:
         rows = np.random.default_rng(config.seed).choice(rows, most, replace=False)
+    if config.approach == "mf":
+        return table_of_rows(split, config, rows)
     users, movies, ratings = scratch.tensors(split, rows)
     if config.approach == "pytorch":
         model, optimizer = pytorch.make_model(split, config)
@@ -189,6 +193,21 @@ def full_batch(split: Split, config: RunConfig) -> tuple[Callable[[], Tensor], O
     U, V = scratch.first_factors(n_users, n_movies, config)
     loss = scratch.index(users, movies, ratings, n_users, n_movies)  # all lookups compute the same
     return lambda: loss(U, V), SGD([U, V], lr=config.learning_rate)  # which is w -= lr * w.grad
+
+
+def table_of_rows(split: Split, config: RunConfig, rows: np.ndarray) -> tuple[Callable[[], Tensor], Optimizer]:
+    """The loss of ``mf`` on ``rows`` at once, in stars, and its Adam."""
+    pairs, ratings = mf.tensors(split, rows, torch.device("cpu"))
+    mean, unit = ratings.mean(), ratings.std()
+    n = split.ratings.n_users + split.ratings.n_items
+    W = mf.first_rows(n, config.embedding_size, torch.Generator().manual_seed(config.seed)).requires_grad_()
+    optimizer = Adam([W], lr=config.learning_rate, betas=(0.9, 0.99))
+
+    def loss() -> Tensor:
+        found = W.index_select(0, pairs.flatten()).view(*pairs.shape, -1)
+        return (mean + unit * mf.product(found) - ratings).square().mean()
+
+    return loss, optimizer
 
 
 def suggestions(rates: np.ndarray, losses: np.ndarray, rule: str = "valley", steps: int = STEPS) -> dict[str, float]:

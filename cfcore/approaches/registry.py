@@ -6,84 +6,14 @@ Nothing here needs torch: pages, the command line and the tests read this table.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
+from cfcore.approaches.info import ApproachInfo, no_such_setting
 from cfcore.approaches.settings import FIELDS, Setting
 from cfcore.config import RunConfig, SplitConfig
 
 ARTICLE_SCALE = (1.0, 5.0)  # MovieLens 100k: the presets' y_range are meant for these stars
-PLENTY = 1000  # training ratings: of fewer, each weighs so much in the mean that plain gradient descent diverges sooner
-
-
-@dataclass(frozen=True, kw_only=True)
-class ApproachInfo:
-    """One approach: its names, its file, its settings, and the article's preset for configuration and split.
-
-    ``good_rate`` is a learning rate that works on MovieLens 100K where the article's does not; ``rate_rule`` names the
-    rule by which the learning-rate finder offers one; ``parts`` names the files of this folder that the lesson shares
-    with others.
-    """
-
-    key: str
-    title: str
-    summary: str
-    module: str
-    preset: RunConfig
-    preset_split: SplitConfig
-    settings: Mapping[str, Setting]
-    teaches: str = ""
-    parts: tuple[str, ...] = ()
-    good_rate: float | None = None
-    rate_rule: str = "valley"
-
-    def good_rate_holds(self, scale: tuple[float, float] | None = None, n_train: int | None = None) -> bool:
-        """Whether the rate known to be good may be expected to be so on ratings of this scale and number.
-
-        Adam's steps are as long as the rate says. Those of plain gradient descent grow with the gradient, so that its
-        rate holds about where it was measured: on many ratings of one to five stars. ``None`` is taken for such.
-        """
-        five = scale is None or (scale[1] - scale[0] <= 5 and scale[1] <= 6)
-        return self.key != "scratch" or (five and (n_train is None or n_train >= PLENTY))
-
-    def lower_rate(
-        self, diverged: float, *, scale: tuple[float, float] | None = None, n_train: int | None = None
-    ) -> float:
-        """A learning rate to try after ``diverged`` was too high: one known to be good, else a tenth.
-
-        On ratings for which none is known to be good, a tenth as well, but none above the article's.
-        """
-        tenth = float(f"{diverged / 10:.2g}")
-        if not self.good_rate_holds(scale, n_train):
-            return min(tenth, self.preset.learning_rate)
-        good = self.good_rate or self.preset.learning_rate
-        return good if good is not None and good < diverged else tenth
-
-    @property
-    def source(self) -> Path:
-        """The lesson file itself, to be shown as text: importing it would import torch."""
-        return Path(__file__).with_name(f"{self.module}.py")
-
-    @property
-    def sources(self) -> tuple[Path, ...]:
-        """The lesson file, and after it the files of the parts that it shares with other lessons."""
-        return self.source, *(Path(__file__).with_name(f"{part}.py") for part in self.parts)
-
-    def check(self, config: RunConfig) -> None:
-        """Raises ``ValueError`` when ``config`` has a setting too many, one too few, or one out of range."""
-        for field in fields(config):
-            value = getattr(config, field.name)
-            if field.name == "approach":
-                continue
-            setting = self.settings.get(field.name)
-            if setting is None:
-                if value is not None:
-                    raise ValueError(_no_such_setting(self, field.name))
-            elif value is not None:
-                setting.check(value)
-            elif not setting.optional:
-                raise ValueError(f"{self.key} needs a value for {field.name}")
 
 
 def _settings(*names: str, **changes: dict[str, Any]) -> dict[str, Setting]:
@@ -253,6 +183,60 @@ APPROACHES: Mapping[str, ApproachInfo] = {
             },
         ),
         _info(
+            "mf",
+            rate_rule="minimum",
+            title="Matrix factorization, tuned",
+            summary="The dot product with biases in plain PyTorch, and what makes it good: one-cycle, a fair pull on "
+            "busy and quiet users, and an end before it overfits.",
+            teaches="The same model can be far better: by how its rows are held back, and by when it ends.",
+            split=_RANDOM,
+            settings=_settings(
+                "learning_rate",
+                "epochs",
+                "embedding_size",
+                "weight_decay",
+                "batch_size",
+                "seed",
+                epochs={"maximum": 100},
+                weight_decay={
+                    "label": "Regularization",
+                    "help": "How strongly a row is pulled to zero, for each of its ratings and divided by the root of "
+                    "their number. The biases get half of it.",
+                    "maximum": 100.0,
+                },
+            ),
+            preset={
+                "learning_rate": 0.04,
+                "epochs": 8,
+                "embedding_size": 20,
+                "weight_decay": 1.0,
+                "batch_size": 2048,
+                "seed": 42,
+            },
+        ),
+        _info(
+            "als",
+            title="Alternating least squares",
+            summary="Dot product and biases, each side in turn solved exactly while the other is held still.",
+            teaches="No learning rate at all: with one side held still the other is linear regression, in closed form.",
+            split=_RANDOM,
+            settings=_settings(
+                "epochs",
+                "embedding_size",
+                "weight_decay",
+                "seed",
+                epochs={"maximum": 100},
+                weight_decay={
+                    "label": "Regularization",
+                    "help": "The ridge of every regression: how strongly rows are pulled to zero, in proportion to the "
+                    "root of their number of ratings. The biases get half of it.",
+                    "minimum": 0.01,
+                    "maximum": 100.0,
+                },
+            ),
+            preset={"epochs": 6, "embedding_size": 20, "weight_decay": 1.2, "seed": 42},
+        ),
+        _info(
             "global_mean",
             module="baseline",
             title="Global mean",
@@ -276,6 +260,7 @@ APPROACHES: Mapping[str, ApproachInfo] = {
 }
 
 BASELINES = ("global_mean", "bias")
+ARTICLE = ("scratch", "pytorch", "fastai_custom", "fastai_nn", "fastai_dot")  # its five ways, in its order
 
 
 def describe(key: str) -> ApproachInfo:
@@ -306,7 +291,7 @@ def make_config(key: str, *, scale: tuple[float, float] = ARTICLE_SCALE, **setti
     info = describe(key)
     for name in settings:
         if name not in info.settings:
-            raise ValueError(_no_such_setting(info, name))
+            raise ValueError(no_such_setting(info, name))
     preset = info.preset
     if preset.y_range is not None:
         low, high = (end + shift for end, shift in zip(preset.y_range, _shift(scale), strict=True))
@@ -318,8 +303,3 @@ def make_config(key: str, *, scale: tuple[float, float] = ARTICLE_SCALE, **setti
 
 def _shift(scale: tuple[float, float]) -> tuple[float, float]:
     return scale[0] - ARTICLE_SCALE[0], scale[1] - ARTICLE_SCALE[1]
-
-
-def _no_such_setting(info: ApproachInfo, name: str) -> str:
-    known = ", ".join(info.settings) or "none"
-    return f"{info.key} has no setting {name!r}; its settings are: {known}"

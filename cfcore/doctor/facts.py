@@ -22,6 +22,7 @@ EDGE = 0.05  # of the rating range, from either end: there the sigmoid's slope i
 
 TITLES: Mapping[str, str] = {
     "rate_too_high": "Learning rate too high",
+    "too_large": "Ratings too large",
     "collapsed": "Collapsed to the mean",
     "saturated": "Sigmoid saturated",
     "rate_too_low": "Learning rate too low",
@@ -137,17 +138,20 @@ class Facts:
     @property
     def odd_rate(self) -> bool:
         """Whether the learning rate is over one and a half times, or under half, the usual one."""
-        return not 0.5 <= self.config.learning_rate / self.usual_rate <= 1.5
+        rate = self.config.learning_rate
+        return rate is not None and not 0.5 <= rate / self.usual_rate <= 1.5
 
     @property
     def article(self) -> bool:
         """Whether it learns no faster and no longer than the article's own run."""
         preset = describe(self.config.approach).preset
+        if self.config.learning_rate is None:
+            return False
         return self.config.learning_rate <= preset.learning_rate and self.config.epochs <= preset.epochs
 
 
 def facts_of(run: Run, arrays: Mapping[str, np.ndarray], scale: tuple[float, float] | None = None) -> Facts:
-    """The facts of a run whose approach has a learning rate; ``arrays`` may lack any of :data:`VECTORS`."""
+    """The facts of a run whose approach has epochs; ``arrays`` may lack any of :data:`VECTORS`."""
     config = run.request.config
     rates = [result.learning_rate for result in run.history if result.learning_rate is not None]
     predictions = arrays.get("valid_predictions")

@@ -80,7 +80,11 @@ def faster(facts: Facts) -> Fix | None:
     None where :func:`lower` leads back from there to this very run: it may have come that way, and would for ever.
     """
     config = facts.config
-    if config.learning_rate >= facts.usual_rate or not (facts.measured or facts.unlearned):
+    if (
+        config.learning_rate is None
+        or config.learning_rate >= facts.usual_rate
+        or not (facts.measured or facts.unlearned)
+    ):
         return None
     rate = facts.usual_rate if facts.measured else float(f"{3 * config.learning_rate:.2g}")
     changes: dict[str, Any] = {"learning_rate": rate}

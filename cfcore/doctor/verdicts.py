@@ -22,11 +22,11 @@ def diagnose(
     """What is wrong with a run that has ended, the gravest first; one ``healthy`` finding where nothing is.
 
     Args:
-        run: as the store knows it. Baselines (without a learning rate) and runs under way have no findings.
+        run: as the store knows it. Baselines (without epochs) and runs under way have no findings.
         arrays: those of :data:`VECTORS` that it has; none for a run that failed.
         scale: the lowest and the highest rating that can be given, where it is known.
     """
-    if run.active or run.request.config.learning_rate is None:
+    if run.active or run.request.config.epochs is None:
         return ()
     facts = facts_of(run, arrays, scale)
     if run.status == "diverged":
@@ -60,10 +60,12 @@ def diverged(facts: Facts) -> Finding:
     """
     rate, losses = facts.config.learning_rate, facts.train
     rose = f", after a train loss of {loss(losses[-1])}" if len(losses) else ""
+    sentence = f"The loss stopped being a number in epoch {len(losses) + 1}{rose}"
+    if rate is None:  # then it is the ratings: nothing else could have
+        return Finding(kind="too_large", sentence=f"{sentence}: these ratings are too large for single precision.")
     return Finding(
         kind="rate_too_high",
-        sentence=f"The loss stopped being a number in epoch {len(losses) + 1}{rose}: "
-        f"a learning rate of {number(rate)} is too high here.",
+        sentence=f"{sentence}: a learning rate of {number(rate)} is too high here.",
         fix=fixes.lower(facts),
     )
 
@@ -75,6 +77,8 @@ def oscillates(facts: Facts) -> Finding | None:
     long. Adam's first overshoots take 5 to 10% of the way in runs that learn well, and 22% in the worst that still did;
     runs at four times the usual rate and more have 41% to 98%, or end 40% above their lowest.
     """
+    if facts.config.learning_rate is None:
+        return None
     steps = np.diff(facts.train)
     ups = steps[steps > 0]
     swings = len(ups) > 0 and ups.sum() >= 0.3 * np.abs(steps).sum()
@@ -105,11 +109,12 @@ def collapsed(facts: Facts) -> Finding | None:
         f"The held-out predictions spread by only {facts.spread:.2f} (standard deviation), the ratings by "
         f"{math.sqrt(facts.mean):.2f}"
     )
-    if config.learning_rate >= 5 * facts.usual_rate:
+    rate = config.learning_rate
+    if rate is not None and rate >= 5 * facts.usual_rate:
         why = f"a learning rate of {number(config.learning_rate)} broke the model in its first steps."
         return Finding(kind="collapsed", sentence=f"{spreads}: {why}", fix=fixes.lower(facts))
     decay = config.weight_decay
-    if decay is None or decay <= preset.weight_decay or config.learning_rate <= facts.usual_rate / 10:
+    if decay is None or decay <= preset.weight_decay or (rate is not None and rate <= facts.usual_rate / 10):
         return None
     return Finding(
         kind="collapsed",

@@ -15,7 +15,8 @@ from cfcore.approaches import describe
 from cfcore.config import RunConfig, RunRequest
 from cfcore.export.cells import one_line
 from cfcore.export.script_data import data_code, data_imports, public_source, split_code, split_words
-from cfcore.export.script_lessons import LESSONS, Cell, code, text
+from cfcore.export.script_lessons import LESSONS
+from cfcore.export.script_parts import Cell, code, text
 from cfcore.runs import Run
 
 WIDTH = 116  # characters of a comment

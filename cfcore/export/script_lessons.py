@@ -8,49 +8,11 @@ The draws from the random generators come in the same order as in the lesson, so
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from cfcore.config import RunConfig
 from cfcore.export.lesson_source import cut
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cell:
-    """``code``, or text in Markdown."""
-
-    text: str
-    code: bool = False
-
-
-def text(words: str) -> Cell:
-    return Cell(text=words.strip("\n"))
-
-
-def code(words: str) -> Cell:
-    return Cell(text=words.strip("\n"), code=True)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lesson:
-    """What an approach adds to a script: its ``imports``, its ``cells`` and the packages they need.
-
-    The cells leave the lists ``train_losses`` and ``valid_losses`` by epoch, and ``predictions`` (n_valid,).
-    """
-
-    imports: tuple[str, ...]
-    cells: tuple[Cell, ...]
-    packages: tuple[str, ...]
-
-
-_PRINT = """\
-    train_losses.append({train})
-    valid_losses.append({valid})
-    print(f"epoch {{epoch:>3}}   train loss {{train_losses[-1]:.6f}}   valid loss {{valid_losses[-1]:.6f}}")
-"""
-_TENSORS = """\
-def tensors(rows):
-    return torch.tensor(user[rows]), torch.tensor(movie[rows]), torch.tensor(rating[rows])
-"""
+from cfcore.export.script_parts import PRINT, TENSORS, Cell, Lesson, code, text
+from cfcore.export.script_tuned import als, mf
 
 
 def scratch(config: RunConfig) -> Lesson:
@@ -60,7 +22,7 @@ def scratch(config: RunConfig) -> Lesson:
         "index": "One-hot times matrix selects a row, so the row may be selected at once.",
         "matrix": "All pairs at once: U V^T is every rating there could be, and a mask keeps those that were given.",
     }
-    loop = _PRINT.format(train="loss.item()", valid="valid_error")
+    loop = PRINT.format(train="loss.item()", valid="valid_error")
     return Lesson(
         packages=("torch",),
         imports=("from collections.abc import Callable", "import torch", "from torch import Tensor"),
@@ -72,7 +34,7 @@ def scratch(config: RunConfig) -> Lesson:
             ),
             code(
                 "Loss = Callable[[Tensor, Tensor], Tensor]  # of U and V\n\n\n"
-                f"{cut('scratch', config.lookup)}\n\n\n{_TENSORS}\n\n"
+                f"{cut('scratch', config.lookup)}\n\n\n{TENSORS}\n\n"
                 f"train_loss = {config.lookup}(*tensors(train), n_users, n_movies)\n"
                 f"valid_loss = {config.lookup}(*tensors(valid), n_users, n_movies)"
             ),
@@ -99,7 +61,7 @@ predictions = (U[user[valid]] * V[movie[valid]]).sum(1).detach().numpy()
 
 
 def pytorch(config: RunConfig) -> Lesson:
-    loop = _PRINT.format(train="loss.item()", valid="valid_loss.item()")
+    loop = PRINT.format(train="loss.item()", valid="valid_loss.item()")
     return Lesson(
         packages=("torch",),
         imports=("import torch", "from torch import Tensor, nn"),
@@ -108,7 +70,7 @@ def pytorch(config: RunConfig) -> Lesson:
                 "## The lookup becomes nn.Embedding\n\n"
                 "Users and movies become rows of numbers, and a small network learns how they go together."
             ),
-            code(f"{cut('embedding_net', 'EmbeddingNet', without=('to_model',))}\n\n\n{_TENSORS}"),
+            code(f"{cut('embedding_net', 'EmbeddingNet', without=('to_model',))}\n\n\n{TENSORS}"),
             text("## Adam takes the steps\n\nAll training ratings at once, so an epoch is one step."),
             code(f"""\
 users, movies, ratings = tensors(train)
@@ -256,4 +218,6 @@ LESSONS: Mapping[str, Callable[[RunConfig], Lesson]] = {
     "fastai_custom": fastai_custom,
     "fastai_nn": fastai_nn,
     "fastai_dot": fastai_dot,
+    "mf": mf,
+    "als": als,
 }

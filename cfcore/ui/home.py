@@ -1,11 +1,11 @@
-"""What the Home page shows: the idea in one picture, five ways to train, and what comes afterwards."""
+"""What the Home page shows: the idea in one picture, the ways to train, and what comes afterwards."""
 
 from __future__ import annotations
 
 import numpy as np
 import streamlit as st
 
-from cfcore.approaches import describe
+from cfcore.approaches import ARTICLE, describe
 from cfcore.charts import factor_matrix, factor_matrix_alt, matrix_corner, matrix_corner_alt
 from cfcore.illustrate import fit_factors, typical_corner
 from cfcore.ratings import Ratings
@@ -63,10 +63,15 @@ def the_idea(ratings: Ratings) -> None:
         )
 
 
-def five_ways() -> None:
-    """A card for each approach."""
+def ways_to_train() -> None:
+    """A card for each approach: the article's five, and below them those that are tuned."""
     st.subheader("Five ways to train it: choose one to begin", anchor=False)
-    for column, key in zip(st.columns(5, gap="small"), draft.CHOICES, strict=True):
+    more = [key for key in draft.CHOICES if key not in ARTICLE]
+    for column, key in zip(st.columns(len(ARTICLE), gap="small"), ARTICLE, strict=True):
+        with column:
+            _approach_card(key)
+    st.subheader("Two more that the article leaves out: faster, and better", anchor=False)
+    for column, key in zip(st.columns(len(more), gap="small"), more, strict=True):
         with column:
             _approach_card(key)
 

@@ -36,6 +36,8 @@ WHY = {
     "restrained": f"**Offered** is less than fastai's own choice, the less the more steps the run takes. {NOISY}. "
     "Factors begin near zero here, and in the hundred steps of the sweep it is mostly the biases that learn. They bear "
     "a rate at which the factors, once they have grown, learn the training ratings by heart.",
+    "minimum": "**Offered** is a tenth of the rate where the loss is lowest: in the sweep every step sees the same "
+    "ratings, so that point is not a matter of chance. The run itself goes by batches, and takes far more steps.",
     "fifth": "**Offered** is a fifth of the rate where the loss is lowest: every step sees the same ratings, so that "
     "point is not a matter of chance. As the loss falls from the first step on, fastai's valley begins too early here.",
 }
@@ -210,7 +212,7 @@ def _notes(config: RunConfig, found: Mapping[str, Any], now: float, top: float) 
     if rate is None:
         return
     notes = [WHY[offered]]
-    if offered != "fifth" and 1 / _NEAR <= now / rate <= _NEAR:
+    if offered in ("valley", "restrained") and 1 / _NEAR <= now / rate <= _NEAR:
         notes.append(NEAR)
     first = (config.embedding_size or 0) / 4  # the mean of a product of two numbers from 0 to 1 is a quarter
     if config.approach == "scratch" and first > top:

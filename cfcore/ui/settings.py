@@ -13,7 +13,7 @@ from typing import Any
 
 import streamlit as st
 
-from cfcore.approaches import Setting, describe, make_config
+from cfcore.approaches import ARTICLE, Setting, describe, make_config
 from cfcore.config import FOLDS, RunConfig, SplitConfig
 from cfcore.ratings import Ratings
 from cfcore.ui import draft, link
@@ -31,7 +31,7 @@ _MANTISSAS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
 
 
 def approach_picker() -> str:
-    """Let the person choose one of the five approaches; gives its key."""
+    """Let the person choose an approach; gives its key."""
     st.radio(
         "Approach",
         draft.CHOICES,
@@ -91,16 +91,18 @@ def split_form(approach: str, ratings: Ratings) -> SplitConfig | None:
 
 
 def article_button(approach: str) -> None:
-    """Put the approach back to the article's preset, split included."""
+    """Put the approach back to its preset, split included: the article's, or ours where the article has none."""
     as_is = draft.is_article(approach)
+    article = approach in ARTICLE
+    whose = "the article's" if article else "its usual"
     st.button(
-        "As in the article",
+        "As in the article" if article else "Back to the usual settings",
         icon=":material/restart_alt:",
         width="stretch",
         disabled=as_is,
-        help="Every field already has the article's value."
+        help=f"Every field already has {whose} value."
         if as_is
-        else "Set every field and the split to the article's values.",
+        else f"Set every field and the split to {whose} values.",
         on_click=draft.as_in_the_article,
         args=(approach,),
     )
