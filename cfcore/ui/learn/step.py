@@ -202,7 +202,7 @@ def repeated_words(path: list[Step], rate: float) -> str:
     """What repeated steps at this rate did, in a sentence with its numbers, and where the picture of them ends."""
     first, last, n = path[0].loss, path[-1].new_loss, len(path)
     arrived = next((step for step, each in enumerate(path, 1) if each.new_loss <= FLOOR), n)
-    ends = f" From step {arrived} on it is below {FLOOR:g}, where the picture ends." if arrived < n else ""
+    ends = f" From step {arrived} on it is below a millionth, where the picture ends." if arrived < n else ""
     highest = max(step.new_loss for step in path)
     return {
         "still": "A step of nothing changes nothing.",
