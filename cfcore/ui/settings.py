@@ -96,7 +96,7 @@ def article_button(approach: str) -> None:
     article = approach in ARTICLE
     whose = "the article's" if article else "its usual"
     st.button(
-        "As in the article" if article else "Back to the usual settings",
+        "As in the article" if article else "Usual settings",
         icon=":material/restart_alt:",
         width="stretch",
         disabled=as_is,
