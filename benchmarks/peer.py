@@ -1,8 +1,8 @@
 """The peers in a process of their own environment: a request a line comes in, an answer a line goes out.
 
-A request is JSON: ``who``, the ``data`` (an .npz with ``train_users``, ``train_items``, ``train_ratings`` and the same for
-``test``) and ``settings``. The answer has the ``seconds`` of the fit alone (the library's own preparation of the data is
-not counted) and the ``rmse`` on the test ratings. Nothing here imports this project.
+A request is JSON: ``who``, the ``data`` (an .npz with ``train_users``, ``train_items``, ``train_ratings`` and the same
+for ``test``) and ``settings``. The answer has the ``seconds`` of the fit alone (the library's own reading of the data
+is not counted) and the ``rmse`` on the test ratings. Nothing here imports this project.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def surprise_svd(data: Arrays, settings: dict[str, Any]) -> tuple[float, np.ndar
     from surprise import SVD, Dataset, Reader
 
     table = pd.DataFrame({name: data[f"train_{name}"] for name in ("users", "items", "ratings")})
-    scale = float(table["ratings"].min()), float(table["ratings"].max())
+    scale = float(data["train_ratings"].min()), float(data["train_ratings"].max())
     trainset = Dataset.load_from_df(table, Reader(rating_scale=scale)).build_full_trainset()
     began = time.perf_counter()
     model = SVD(random_state=0, **settings).fit(trainset)

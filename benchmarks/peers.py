@@ -145,9 +145,9 @@ def peers(*, quick: bool) -> Section:
             lines += [_tuned(who, fit, turns, folds) for who in (*OURS, *THEIRS)]
     return Section(
         title=TITLE,
-        how=f"{name}, the published folds u1 to u5. {versions}. Seconds of the fit alone, the median of {repeat} turns on "
-        "u1, ours with all their reports. Tuned: the best of 18 settings, as many for each, by the error on a tenth of "
-        "u1's training ratings, trained anew on all of them"
+        how=f"{name}, the published folds u1 to u5. {versions}. Seconds of the fit alone, the median of {repeat} turns "
+        "on u1, ours with all their reports. Tuned: the best of 18 settings, as many for each, by the error on a tenth "
+        "of u1's training ratings, trained anew on all of them"
         + (" (left out with `--quick`)." if quick else "; no test rating was looked at for it."),
         lines=lines,
     )

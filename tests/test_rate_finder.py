@@ -265,8 +265,8 @@ def test_the_dot_products_offer_does_not_overfit_as_fastais_valley_does(sample_s
         return approaches.train(sample_split, config.with_settings(learning_rate=rate)).history[-1].valid_loss ** 0.5
 
     usual = rmse(config.learning_rate)
-    assert rmse(suggested["restrained"]) < 1.05 * usual
-    assert rmse(suggested["valley"]) > 1.05 * usual
+    assert rmse(suggested["restrained"]) < 1.07 * usual
+    assert rmse(suggested["valley"]) > 1.07 * usual
 
 
 def test_in_a_hundred_steps_of_the_dot_product_it_is_the_biases_that_learn(sample_split: Split) -> None:
@@ -424,4 +424,4 @@ def test_a_run_of_more_steps_is_offered_a_lower_rate(small_split: Split) -> None
     np.testing.assert_array_equal(few["raw"], many["raw"])
     assert few["suggested"]["restrained"] == few["suggested"]["valley"]
     steps = 90 * math.ceil(len(small_split.train) / 16)
-    assert many["suggested"]["restrained"] == pytest.approx(many["suggested"]["valley"] / math.sqrt(steps / 100))
+    assert many["suggested"]["restrained"] == pytest.approx(many["suggested"]["valley"] / (steps / 100) ** 0.6)

@@ -48,6 +48,8 @@ def test_every_row_of_als_is_the_ridge_regression_of_its_owner(small_split: Spli
     assert isinstance(model, DotModel)
     X, Y = als_in_numpy(small_split, 3, 0.7, 3, 5)
     unit = small_split.part(small_split.train)[2].std(ddof=1)
+    assert model.user_bias is not None
+    assert model.item_bias is not None
     np.testing.assert_allclose(model.user_factors, X[:, :3] * unit, atol=2e-4)
     np.testing.assert_allclose(model.item_factors, Y[:, :3], atol=2e-4)
     np.testing.assert_allclose(model.user_bias, X[:, 3] * unit, atol=2e-4)

@@ -14,8 +14,8 @@ ours:
     steep       where it falls fastest for a step of log rate
     minimum     a tenth of the rate where it is lowest
     slide       before the slope settles, looking back from the end
-    fifth       a fifth of the rate where it is lowest
-    restrained  the valley over sqrt(the run's steps / the sweep's steps), for a run of more steps than the sweep
+    fifth       a fifth of the rate where it is lowest (both without the last five steps, as fastai has it)
+    restrained  the valley over (the run's steps / the sweep's steps)^0.6, for a run of more steps than the sweep
 
 Which to trust depends on the noise, and on what the first steps can see. Without noise the loss falls from the first
 step on, so the valley begins far too early, but the lowest point does not depend on the batch: a fifth of its rate is
@@ -56,6 +56,7 @@ from cfcore.ratings import Split
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false
 
 STEPS = 100  # as fastai
+RESTRAINT = 0.6  # how fast the best rate of the dot product falls with the steps to come, as measured
 DIVERGED = 4  # times the lowest loss, as fastai
 MOST_ROWS = 50_000  # of a full batch: more of them draw the same curve, only slower
 MOST_WORK = 4e8  # multiplications a step of a full batch: wide networks see fewer rows for it
@@ -223,5 +224,5 @@ def suggestions(rates: np.ndarray, losses: np.ndarray, rule: str = "valley", ste
     if rule == "fifth":
         found[rule] = float(lrs[values.argmin()]) / 5
     elif rule == "restrained":
-        found[rule] = found["valley"] / math.sqrt(max(1, steps / STEPS))
+        found[rule] = found["valley"] / max(1, steps / STEPS) ** RESTRAINT
     return found

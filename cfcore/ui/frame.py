@@ -9,9 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import streamlit as st
+import streamlit.components.v2 as components
 from PIL import Image
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
@@ -64,6 +68,13 @@ def _begin(title: str, question: str) -> Ratings:
     st.markdown(question)
     _notices()
     return ratings
+
+
+@cache
+def _address() -> Any:
+    """What keeps the browser's history to pages: see ``address.js``."""
+    script = Path(__file__).with_name("address.js").read_text(encoding="utf-8")
+    return components.component("latent_lab_address", js=script)
 
 
 def _icon() -> Image.Image:
@@ -123,6 +134,7 @@ def _menu(ratings: Ratings) -> None:
         st.markdown("**Latent Lab**", width="content")
         for path, label, icon in MENU:
             st.page_link(path, label=label, icon=icon)
+        _address()(key="address", width=1, height=1)  # shows nothing: before the free space, where it moves nothing
         st.space("stretch")
         with st.container(horizontal=True, vertical_alignment="center", gap="small", width="content"):
             if ratings.about.simulated:

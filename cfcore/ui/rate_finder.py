@@ -26,6 +26,10 @@ from cfcore.ui.words import number, sentence
 LOOK_SECONDS = 0.5
 _MOMENT = 0.2  # seconds: a sweep that is as quick as that is drawn at once
 _UNUSED = ("learning_rate", "lookup")  # settings that change nothing in a sweep, nor in what is offered
+FLAT = (
+    "This curve hardly falls: in a hundred steps, most of them tiny, little is learned. It shows where steps begin to "
+    "overshoot, on the right; what is offered keeps well away from there."
+)
 HOW_TO_READ = (
     "From the left: flat, the rate is too small to matter; falling, the steps help; rising, they overshoot. A good "
     "rate lies where the loss falls steeply, well before its lowest point."
@@ -36,10 +40,12 @@ WHY = {
     "restrained": f"**Offered** is less than fastai's own choice, the less the more steps the run takes. {NOISY}. "
     "Factors begin near zero here, and in the hundred steps of the sweep it is mostly the biases that learn. They bear "
     "a rate at which the factors, once they have grown, learn the training ratings by heart.",
-    "minimum": "**Offered** is a tenth of the rate where the loss is lowest: in the sweep every step sees the same "
-    "ratings, so that point is not a matter of chance. The run itself goes by batches, and takes far more steps.",
-    "fifth": "**Offered** is a fifth of the rate where the loss is lowest: every step sees the same ratings, so that "
-    "point is not a matter of chance. As the loss falls from the first step on, fastai's valley begins too early here.",
+    "minimum": "**Offered** is a tenth of the rate where the loss is lowest (without the last five steps): in the "
+    "sweep every step sees the same ratings, so that point is not a matter of chance. The run itself goes by batches, "
+    "and takes far more steps.",
+    "fifth": "**Offered** is a fifth of the rate where the loss is lowest (without the last five steps, which may "
+    "explode): every step sees the same ratings, so that point is not a matter of chance. As the loss falls from the "
+    "first step on, fastai's valley begins too early here.",
 }
 _FAR_ABOVE = (
     "It sees the **first steps** only, not where training ends. From scratch, the first predictions are a quarter of "
@@ -51,11 +57,12 @@ NEAR = (
 )
 RULES = (
     "valley: half way along the longest fall, fastai's own choice; steep: where it falls fastest; slide: before the "
-    "slope settles; minimum: a tenth of the rate where it is lowest, fifth: a fifth of it; restrained: the "
-    "valley over the root of the run's steps by the sweep's."
+    "slope settles; minimum: a tenth of the rate where it is lowest, fifth: a fifth of it, both without the last five "
+    "steps, which may explode; restrained: less than the valley, for runs of more steps than the sweep's hundred."
 )
 ONLY_TRAIN = "It looks at the **training loss** alone: a rate that learns faster may also overfit sooner."
 _NEAR = 3  # times
+_FLAT = 0.95  # of the first loss: a curve that never falls below shows no fall that could be read
 
 
 def finder(approach: str, ratings: Ratings, setting: Setting, now: float) -> None:
@@ -217,5 +224,6 @@ def _notes(config: RunConfig, found: Mapping[str, Any], now: float, top: float) 
     first = (config.embedding_size or 0) / 4  # the mean of a product of two numbers from 0 to 1 is a quarter
     if config.approach == "scratch" and first > top:
         notes.append(_FAR_ABOVE.format(start=first))
-    st.markdown(HOW_TO_READ)
+    smooth = found["smooth"]
+    st.markdown(FLAT if smooth.min() > _FLAT * smooth[0] else HOW_TO_READ)
     st.caption("\n".join(f"- {note}" for note in [*notes, ONLY_TRAIN]))

@@ -97,12 +97,14 @@ def test_a_number_changed_by_hand_moves_its_row_and_the_loss(server: Server, pag
     slider = page.get_by_role("slider")
     slider.fill("2.5")
     expect(page.locator("[data-factor='U,2,1']")).to_have_text("2.50")
-    expect(page.get_by_text(re.compile("As they are, the 22 numbers"))).not_to_contain_text(f"{before:.3f}")
+    expect(page.get_by_text(re.compile("Before any step the 22 numbers"))).not_to_contain_text(f"{before:.3f}")
     after = page.locator("td.cell b").all_inner_texts()
     changed = {at // 6 for at, (a, b) in enumerate(zip(cells, after, strict=True)) if a != b}
     assert changed == {2}
     assert said_loss(page) == pytest.approx(shown_loss(page), abs=0.02)
-    expect(page.get_by_text(re.compile("As they are"))).to_contain_text(f"{said_loss(page):.3f}")  # as Python has it
+    expect(page.get_by_text(re.compile("Before any step"))).to_contain_text(
+        f"{said_loss(page):.3f}"
+    )  # as Python has it
 
 
 def test_lookups_are_measured(server: Server, page: Page) -> None:

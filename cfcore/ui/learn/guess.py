@@ -71,9 +71,7 @@ def _draw(ratings: Ratings) -> None:
         begin(kept, corner, ratings.scale)
         st.markdown(
             "Every person and every film gets two numbers, their **factors**. A prediction is their dot product: first "
-            f"times first plus second times second. Choose one of the {_n_numbers(corner)} grey numbers and move its "
-            "slider: a whole row or column follows. Then let gradient descent move all of them at once, each against "
-            "its own gradient."
+            f"times first plus second times second. {_to_do(corner)}"
         )
         picture = st.container()
         _compute(kept, corner)  # what keeps the steps away is said below the picture
@@ -86,6 +84,19 @@ def _draw(ratings: Ratings) -> None:
         _say(kept, corner)
         if not hidden("corner"):
             st.button("Another corner", icon=":material/casino:", key="learn:corner", on_click=_another)
+
+
+def _to_do(corner: Corner) -> str:
+    """What one can do here, without what a teacher has hidden."""
+    by_hand = (
+        f"Choose one of the {_n_numbers(corner)} grey numbers and move its slider: a whole row or column follows."
+        if not hidden("factors")
+        else ""
+    )
+    descent = (
+        "Gradient descent moves all of them at once, each against its own gradient." if not hidden("descent") else ""
+    )
+    return " ".join(part for part in (by_hand, descent) if part)
 
 
 def begin(kept: dict[str, Any], corner: Corner, scale: tuple[float, float]) -> None:
@@ -249,7 +260,7 @@ def said(kept: dict[str, Any], corner: Corner) -> str:
     first, (now, back) = kept["losses"][begun][0], kept["losses"][-1]
     steps = f"{how_many(len(kept['losses']) - 1 - begun, 'step', 'steps')} at a rate of {number(rate)}"
     if _rose(kept):
-        return f"In {steps} the loss rose from {error(first)} to {error(now)}: they jump too far."
+        return f"In {steps} the loss rose from {error(first)} to {error(now)}: each jumps too far."
     text = f"In {steps} the loss has gone from {error(first)} to {error(now)}, and nobody said what the numbers mean."
     if back is None:
         return text
@@ -278,7 +289,7 @@ def _say(kept: dict[str, Any], corner: Corner) -> None:
         return
     now = kept["losses"][0][0]
     st.markdown(
-        f"As they are, the {_n_numbers(corner)} numbers miss {int(corner.given.sum())} ratings by "
+        f"Before any step the {_n_numbers(corner)} numbers miss {int(corner.given.sum())} ratings by "
         f"{error(math.sqrt(now))}: the root of the loss, **{error(now)}**, which is the mean of the squares."
     )
 

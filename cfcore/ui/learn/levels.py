@@ -43,8 +43,9 @@ def lesson(ratings: Ratings) -> None:
     """The files, who does what, the same step three ways, and the missing squeeze; each a fragment of its own."""
     st.markdown(
         "Every training does seven things: it draws first weights, looks rows up, predicts, measures the loss, finds "
-        "the gradient, takes a step, and tries the held-out ratings. From scratch you write each of them. A library "
-        "takes them off your hands, one level at a time, and the arithmetic below stays the same."
+        "the gradient, takes a step, and tries the held-out ratings. From scratch you write each but the gradient, "
+        "which is autograd's (lesson 3 has it by hand). A library takes them off your hands, one level at a time, and "
+        "the arithmetic below stays the same."
     )
     if not hidden("files"):
         st.fragment(_files)()

@@ -32,7 +32,8 @@ def squeeze(ratings: Ratings) -> None:
             "`(n,)`. Without `squeeze(1)` their difference is no error message but a table of `(n, n)`: every "
             f"prediction is compared with every rating. For its {count(ARTICLE_TRAIN)} training ratings one difference "
             f"takes {in_words(needed(ARTICLE_TRAIN)[1])} and its square as much again, before the backward pass has "
-            'begun: hence its "around 40 GB".'
+            f"begun; for all {count(ARTICLE_ALL)} one alone takes {in_words(needed(ARTICLE_ALL)[1])}. Either would be "
+            'its "around 40 GB".'
         )
         _sizes(ratings)
         sizes = {size: f"{min(size, len(ratings))} ratings" for size in SIZES if size <= max(len(ratings), SIZES[0])}

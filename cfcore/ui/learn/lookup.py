@@ -216,12 +216,17 @@ def ends(result: Mapping[str, Any]) -> str:
     )
     ratios = [
         f"{ratio:.{0 if ratio >= 10 else 1}f} times {what}"
-        for what, ratio in (("less memory", held[dense] / held[index]), ("the speed", ms[dense] / ms[index]))
+        for what, ratio in (("less memory", as_shown(held, dense, index)), ("the speed", as_shown(ms, dense, index)))
         if ratio > TELLING
     ]
     if ratios:
         return f"{text}: {', '.join(ratios)}, the same numbers."
     return f"{text}. With so few users a one-hot row is short; the difference grows with users + movies."
+
+
+def as_shown(values: np.ndarray, one: int, other: int) -> float:
+    """The ratio of two figures as they are printed, to two digits: who divides them gets the same."""
+    return float(f"{values[one]:.2g}") / float(f"{values[other]:.2g}")
 
 
 def _last(values: np.ndarray, refused: np.ndarray, say: Any) -> str:
