@@ -139,3 +139,26 @@ def test_the_lessons_fit_a_phone(server: Server, new_person) -> None:
     page.get_by_role("button", name="Next: One gradient step").click()
     expect(page.get_by_text("Greatest difference from the formula: autograd")).to_be_visible()
     fits(page)
+
+
+def test_back_leads_a_page_back_with_one_press(server: Server, page: Page) -> None:
+    """Pages write more into their address than a link says; each still has one entry, and each lesson its own."""
+
+    def arrive(name: str) -> None:
+        expect(page.get_by_role("heading", name=name, exact=True, level=1)).to_be_visible()
+
+    page.goto(f"{server.url}/")
+    for name in ("Train", "Learn"):
+        page.get_by_role("link", name=name, exact=True).click()
+        arrive(name)
+        page.wait_for_url(re.compile(r"approach=scratch|lesson=guess"))
+    page.get_by_role("button", name="Next: One-hot is a lookup").click()
+    page.wait_for_url(re.compile("lesson=lookup"))
+    page.get_by_role("link", name="Compare", exact=True).click()
+    arrive("Compare")
+    for address, name in (("lesson=lookup", "Learn"), ("lesson=guess", "Learn"), ("approach=scratch", "Train")):
+        page.go_back()
+        page.wait_for_url(re.compile(address))
+        arrive(name)
+    page.go_back()
+    arrive("How recommendations are learned")
