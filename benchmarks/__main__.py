@@ -18,7 +18,7 @@ import psutil
 from benchmarks.chart import save_chart
 from benchmarks.table import Section, to_markdown
 
-SECTIONS = {"lessons": "benchmarks.lessons", "peers": "benchmarks.peers"}
+SECTIONS = {"lessons": "benchmarks.lessons", "peers": "benchmarks.peers", "pages": "benchmarks.pages"}
 LIBRARIES = ("torch", "fastai", "numpy", "pandas", "streamlit", "scikit-learn")
 
 

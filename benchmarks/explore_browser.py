@@ -57,14 +57,14 @@ def in_browser(
 
 
 def _steps(newcomer: Callable[[], Page], url: str, n_films: int, repeat: int) -> dict[str, list[float]]:
-    _open(newcomer(), url)  # the first visitor's server reads the data and finds the components
-    seconds: dict[str, list[float]] = {"open": [_open(newcomer(), url) for _ in range(repeat)]}
+    open_map(newcomer(), url)  # the first visitor's server reads the data and finds the components
+    seconds: dict[str, list[float]] = {"open": [open_map(newcomer(), url) for _ in range(repeat)]}
     page = newcomer()
-    _open(page, url)
+    open_map(page, url)
     for shown, component in (("300 films", 3), ("all films", 5)):
         if shown == "all films":
             _show_all(page, n_films)
-        seconds[f"click, {shown}"] = [_click(page, at) for at in range(repeat)]
+        seconds[f"click, {shown}"] = [click_film(page, at) for at in range(repeat)]
         seconds[f"other axes, {shown}"] = [_other_axis(page, component + at % 2) for at in range(repeat)]
     page.close()
     return seconds
@@ -79,7 +79,7 @@ def _timed(page: Page, act: Callable[[], object], wanted: str) -> float:
     return time.perf_counter() - start
 
 
-def _open(page: Page, url: str) -> float:
+def open_map(page: Page, url: str) -> float:
     start = time.perf_counter()
     page.goto(url)
     page.evaluate("() => { window.seen = {before: null}; }")
@@ -87,7 +87,7 @@ def _open(page: Page, url: str) -> float:
     return time.perf_counter() - start
 
 
-def _click(page: Page, at: int) -> float:
+def click_film(page: Page, at: int) -> float:
     """Click on a film that is not the chosen one, and wait for the lines to its neighbours."""
     chosen = page.get_by_test_id("stMain").get_by_role("heading", level=3)
     before = chosen.inner_text() if chosen.count() else ""

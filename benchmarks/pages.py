@@ -1,58 +1,214 @@
-"""How long a person waits: ``python -m benchmarks.pages [--repeat N]``, in a real browser (needs chromium).
+"""How long a person waits, what a page sends, and what memory the app holds: in a real browser (needs chromium).
 
-Starts a server of its own on the built-in sample, and prints the median and the greatest of N tries, in seconds, of
-
-    cold start     from asking a server that has served nobody to a page with its Train button enabled
-    page switch    from a click in the menu to the other page's heading
-    first point    from a click on Train (worker warm, scratch) to the first epoch in the tiles and on the chart
-    stop           from a click on Stop, in a fastai run, to the word Stopped
+cold start     from asking a server that has served nobody to a page with its Train button enabled
+page switch    from a click in the menu to the other page's heading
+first point    from a click on Train (worker warm, `scratch`) to the first epoch in the tiles and on the chart
+fragment       from the browser's request, twice a second while a run is on, to the end of the server's answer
+click          from a click on a film of Explore's map to the lines to its neighbours
+stop           from a click on Stop, in a fastai run, to the word Stopped
 """
 
 from __future__ import annotations
 
-import argparse
 import re
 import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from playwright.sync_api import Page, expect, sync_playwright
+import numpy as np
+import psutil
+from playwright.sync_api import Browser, Page, WebSocket, expect, sync_playwright
 
+from benchmarks.data import HERE
+from benchmarks.explore_browser import click_film, open_map
+from benchmarks.table import Line, Section
+from cfcore.approaches import APPROACHES, BASELINES
 from tests.browser.conftest import FLAGS, Server
 
 WARM = "/train?approach=scratch&learning_rate=10&embedding_size=8&epochs=60"
+LONG = "/train?approach=fastai_custom&epochs=100"
+MENU = ("Home", "Learn", "Data", "Train", "Compare", "Explore", "Recommend")
+MEGABYTE = 1e6
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeat", type=int, default=5, metavar="N")
-    repeat = parser.parse_args().repeat
+def pages(*, quick: bool) -> Section:
+    """The targets of the page: medians, with the 95th percentile beside them; alone, and while a run trains."""
+    repeat = 3 if quick else 8
     expect.set_options(timeout=60_000)
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-        newcomer = lambda: browser.new_page(viewport={"width": 1440, "height": 900})  # noqa: E731
-        cold = [cold_start(newcomer(), Path(folder) / str(n)) for n in range(repeat)]
+        cold = [cold_start(newcomer(browser), Path(folder) / str(n)) for n in range(repeat)]
         server = Server(Path(folder) / "warm").start()
         try:
-            page = newcomer()
+            page = newcomer(browser)
             page.goto(server.url + WARM)
             train(page)  # the first run waits for the worker's imports
-            expect(page.get_by_text(re.compile("^Done ·"))).to_be_visible()
-            figures = {
-                "cold start": cold,
-                "page switch": [seconds for _ in range(repeat) for seconds in switch_there_and_back(page)],
-                "first point": [first_point(newcomer(), server) for _ in range(repeat)],
-                "stop": [stop(newcomer(), server) for _ in range(repeat)],
-            }
+            done(page)
+            alone = _waits(browser, page, server, repeat)
+            points = [first_point(newcomer(browser), server) for _ in range(repeat)]
+            stops = [stop(newcomer(browser), server) for _ in range(2)]
+            busy = newcomer(browser)
+            busy.goto(server.url + LONG)
+            with Answers(busy) as answers:
+                train(busy)
+                expect(busy.get_by_text(re.compile("Epoch [2-9] of 100"))).to_be_visible()
+                training = _waits(browser, page, server, repeat)
+            busy.get_by_test_id("stMain").get_by_role("button", name="Stop").click()
+            sent = {name: received(browser, server, name) / MEGABYTE for name in MENU}
         finally:
             server.stop()
+        memory = tree_mb(browser, Path(folder) / "memory")
         browser.close()
-    print(f"{'seconds':14} {'median':>8} {'greatest':>9}   tries")
-    for name, seconds in figures.items():
-        print(f"{name:14} {statistics.median(seconds):8.2f} {max(seconds):9.2f}   {len(seconds)}")
+    most = max(sent, key=sent.__getitem__)
+    lines = [
+        _line("cold server to the first interactive page", cold, 2.5),
+        _line("page switch", alone["switch"], 0.4),
+        _line("page switch while a run trains", training["switch"], 0.4),
+        _line("click on Train to the first point (warm)", points, 1.0),
+        _line("rerun of the fragment while a run is on", answers.seconds, 0.15),
+        _line("click on the map to the neighbours", alone["click"], 0.4),
+        _line("click on the map to the neighbours while a run trains", training["click"], 0.4),
+        _line("click on Stop to the word Stopped", stops, None),
+        Line(
+            what=f"most that a page sends to the browser ({most}), without the files that browsers keep",
+            ours="; ".join(f"{name} {value:.2f} MB" for name, value in sent.items()),
+            theirs="–",
+            value=sent[most],
+            bound="at most",
+            wanted=2.0,
+            unit="MB",
+        ),
+        Line(
+            what="memory of the whole process tree after a run of each approach",
+            ours=f"{memory[0]:,.0f} MB",
+            theirs="–",
+            value=memory[0],
+            bound="at most",
+            wanted=900.0,
+            unit="MB",
+            note=f"shared pages counted once; on {memory[1]}.",
+        ),
+    ]
+    return Section(
+        title="The page: how long a person waits",
+        how=f"The built-in sample in Chromium on the same two cores; the median of {repeat} tries or more, the 95th "
+        "percentile beside it. While a run trains, a person's own run waits for its turn: that is not measured.",
+        lines=lines,
+    )
+
+
+def newcomer(browser: Browser) -> Page:
+    return browser.new_page(viewport={"width": 1440, "height": 900})
+
+
+def _line(what: str, seconds: Sequence[float], wanted: float | None) -> Line:
+    p95 = float(np.percentile(seconds, 95)) if seconds else float("nan")
+    median = statistics.median(seconds) if seconds else float("nan")
+    return Line(
+        what=what,
+        ours=f"{median:.2f} s, p95 {p95:.2f} s",
+        theirs="–",
+        value=median,
+        bound="at most",
+        wanted=wanted,
+        unit="s",
+    )
+
+
+def _waits(browser: Browser, page: Page, server: Server, repeat: int) -> dict[str, list[float]]:
+    """Page switches, and clicks on the map of the newest run that has ended."""
+    page.goto(server.url + "/train")
+    expect(page.get_by_role("heading", name="Train", exact=True)).to_be_visible()
+    switches = [seconds for _ in range(repeat) for seconds in switch_there_and_back(page)]
+    page.goto(f"{server.url}/explore?run={_a_run(server)}")
+    open_map(page, page.url)
+    return {"switch": switches, "click": [click_film(page, at) for at in range(repeat)]}
+
+
+def _a_run(server: Server) -> str:
+    from cfcore.runs import RunStore
+
+    store = RunStore(server.folder / "runs")
+    try:
+        return next(run.id for run in store.list() if run.status == "done")
+    finally:
+        store.close()
+
+
+class Answers:
+    """Seconds from each message that a page sends to the last that it gets before the next one it sends."""
+
+    def __init__(self, page: Page) -> None:
+        self.seconds: list[float] = []
+        self._asked = self._answered = 0.0
+        self._on = False
+        page.on("websocket", self._watch)
+        page.reload()
+
+    def __enter__(self) -> Answers:
+        self._on = True
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._on = False
+
+    def _watch(self, socket: WebSocket) -> None:
+        socket.on("framesent", lambda payload: self._sent())
+        socket.on("framereceived", lambda payload: self._received())
+
+    def _sent(self) -> None:
+        if self._on and self._answered > self._asked > 0:
+            self.seconds.append(self._answered - self._asked)
+        self._asked = time.perf_counter()
+
+    def _received(self) -> None:
+        self._answered = time.perf_counter()
+
+
+def received(browser: Browser, server: Server, name: str) -> float:
+    """The bytes of a page's own messages, from asking for it to its rest."""
+    total = 0
+
+    def add(payload: str | bytes) -> None:
+        nonlocal total
+        total += len(payload)
+
+    page = newcomer(browser)
+    page.on("websocket", lambda socket: socket.on("framereceived", add))
+    page.goto(server.url if name == "Home" else f"{server.url}/{name.lower()}")
+    expect(page.get_by_role("link", name=name, exact=True)).to_be_visible()
+    page.wait_for_timeout(5000)
+    page.close()
+    return total
+
+
+def tree_mb(browser: Browser, folder: Path) -> tuple[float, str]:
+    """The memory of server, scheduler, nanny and worker after a short run of every approach, and on which data."""
+    dataset, title = "sample", "the built-in sample"
+    if (HERE / "ml-100k").exists():
+        dataset, title = "ml-100k", "MovieLens 100K"
+        shutil.copytree(HERE / "ml-100k", folder / "data" / "ml-100k")
+    server = Server(folder).start()
+    try:
+        for key in (key for key in APPROACHES if key not in BASELINES):
+            page = newcomer(browser)
+            page.goto(f"{server.url}/train?approach={key}&epochs=1&dataset={dataset}")
+            train(page)
+            done(page)
+            page.close()
+        assert server.process is not None
+        top = psutil.Process(server.process.pid)
+        held = [each.memory_full_info().pss for each in (top, *top.children(recursive=True))]
+        return sum(held) / MEGABYTE, title
+    finally:
+        server.stop()
+
+
+def done(page: Page) -> None:
+    expect(page.get_by_text(re.compile("^Done ·"))).to_be_visible(timeout=180_000)
 
 
 def timed(act: Callable[[], object], page: Page, selector: str, text: str) -> float:
@@ -105,7 +261,3 @@ def stop(page: Page, server: Server) -> float:
     seconds = timed(button.click, page, "p", "^Stopped ·")
     page.close()
     return seconds
-
-
-if __name__ == "__main__":
-    main()

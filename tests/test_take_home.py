@@ -206,6 +206,14 @@ def test_all_that_a_program_imports_is_stated(approach: str, dataset: str) -> No
         assert f"pip install {' '.join(asked)}" in (program if program.startswith("# ///") else to_notebook(run))
 
 
+def test_only_a_run_that_somebody_ended_is_said_to_go_on_to_the_last_epoch() -> None:
+    """``mf`` may end by itself, and so does its script."""
+    run = made_up("mf", epochs=50)
+    assert len(run.history) < 50
+    assert "goes on to the last" not in to_script(replace(run, status="done"))
+    assert "goes on to the last" in to_script(replace(run, status="stopped"))
+
+
 def test_what_is_stated_is_what_the_app_itself_is_pinned_to() -> None:
     pinned = (ROOT / "requirements.txt").read_text().split()
     for approach in LESSONS:

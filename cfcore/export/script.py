@@ -103,7 +103,7 @@ plt.show()
 def _introduction(run: Run, pinned: list[str]) -> str:
     info, config = describe(run.request.config.approach), run.request.config
     stopped = ""
-    if len(run.history) < config.epochs:
+    if len(run.history) < config.epochs and run.status != "done":  # mf ends by itself, and does so here too
         stopped = f"\nThe run ended after {len(run.history)} of {config.epochs} epochs; this goes on to the last."
     return (
         f"# Collaborative filtering: {info.title}\n\n"
