@@ -396,14 +396,14 @@ def test_the_flight_holds_every_film_where_it_was(chosen: Chosen) -> None:
 def test_the_flight_is_shown(run: Run) -> None:
     app = open_tab(show(run), "Trajectories")
     assert "on the principal components of the **last** epoch" in texts(app)
-    assert app.get("bidi_component")
+    assert "latent_lab_flight" in [each.proto.component_name for each in app.get("bidi_component")]
 
 
 def test_a_run_without_snapshots_says_so(jobs: FakeJobs, truth: dict[str, np.ndarray]) -> None:
     items, users = truth["item_tastes"].astype(np.float32), truth["user_tastes"].astype(np.float32)
     app = open_tab(show(run_of(jobs, items, None, users, epochs=())), "Trajectories")
     assert "kept no picture of its epochs" in texts(app)
-    assert not app.get("bidi_component")
+    assert [each.proto.component_name for each in app.get("bidi_component")] == ["latent_lab_address"]
     assert "Films before training" not in open_tab(app, "True tastes").dataframe[0].value
 
 

@@ -38,7 +38,7 @@ def begun(sample: Ratings, corner: Corner) -> dict[str, Any]:
 def test_the_corner_begins_with_the_loss_of_its_random_numbers(corner: Corner) -> None:
     app = open_lesson("guess")
     U, V = start(corner)
-    assert app.get("bidi_component")
+    assert "latent_lab_guess" in [each.proto.component_name for each in app.get("bidi_component")]
     loss = mse(U, V, corner.rating, corner.given)
     said = f"the 22 numbers miss {corner.given.sum()} ratings by {loss**0.5:.3f}: the root of the loss, **{loss:.3f}**,"
     assert said in texts(app)

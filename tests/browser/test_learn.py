@@ -156,9 +156,13 @@ def test_back_leads_a_page_back_with_one_press(server: Server, page: Page) -> No
     page.wait_for_url(re.compile("lesson=lookup"))
     page.get_by_role("link", name="Compare", exact=True).click()
     arrive("Compare")
-    for address, name in (("lesson=lookup", "Learn"), ("lesson=guess", "Learn"), ("approach=scratch", "Train")):
+    for address, shown in (
+        ("lesson=lookup", page.get_by_role("heading", name="2. One-hot is a lookup")),
+        ("lesson=guess", page.get_by_role("heading", name="1. Guess a rating")),
+        ("approach=scratch", page.get_by_role("heading", name="Train", exact=True, level=1)),
+    ):
         page.go_back()
         page.wait_for_url(re.compile(address))
-        arrive(name)
+        expect(shown).to_be_visible()  # a press more before the page is there would be answered by that page
     page.go_back()
     arrive("How recommendations are learned")

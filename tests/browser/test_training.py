@@ -19,6 +19,8 @@ QUICK = {  # a few epochs of each approach on the sample
     "fastai_custom": "epochs=2&batch_size=512",
     "fastai_nn": "epochs=2&batch_size=512",
     "fastai_dot": "epochs=2&batch_size=512",
+    "mf": "epochs=3",
+    "als": "epochs=2",
 }
 LONG = "approach=fastai_custom&epochs=100&batch_size=64"
 
