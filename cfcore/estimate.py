@@ -18,6 +18,7 @@ from cfcore.memory import FLOAT, fitting, lookup_bytes
 LEAST_SECONDS = 0.2  # to start and to report, whatever the data
 PROCESS_MB = 450  # a worker with torch and fastai imported
 STEP = {
+    "pytorch": 6e-4,
     "fastai_custom": 2.4e-3,
     "fastai_nn": 2.8e-3,
     "fastai_dot": 1.8e-3,

@@ -131,9 +131,13 @@ def test_a_rate_is_only_known_to_learn_where_it_was_measured(
     (finding,) = diagnose(ended(make_config("scratch"), slow, n_train=n_train), {}, scale)
     assert finding.fix is not None
     assert finding.fix.changes["learning_rate"] == rate
-    lower = describe("scratch").lower_rate(300.0, scale=scale, n_train=n_train)
+    diverged = make_config("scratch", learning_rate=300.0)
+    lower = describe("scratch").lower_rate(diverged, scale=scale, n_train=n_train)
     assert lower == (10.0 if rate == 10 else 1.5)
-    assert describe("pytorch").lower_rate(0.2, scale=scale, n_train=n_train) == 0.05, "Adam's steps follow no scale"
+    adam = make_config("pytorch", learning_rate=0.2)
+    assert describe("pytorch").lower_rate(adam, scale=scale, n_train=n_train) == 0.05, "Adam's steps follow no scale"
+    batches = adam.with_settings(batch_size=64)
+    assert describe("pytorch").lower_rate(batches, scale=scale, n_train=n_train) == 0.001, "0.05 is for full batches"
     flat = [(0.8, 0.95), (0.78, 0.95), (0.78, 0.951)]
     (stuck,) = diagnose(ended(make_config("scratch"), flat, n_train=n_train, metrics=errors(0.975)), {}, scale)
     assert stuck.fix is not None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ from fastai.optimizer import Adam
 from torch import nn
 
 from cfcore import approaches
-from cfcore.approaches import fastai_custom, fastai_nn, make_config
+from cfcore.approaches import fastai_custom, fastai_nn, make_config, pytorch
 from cfcore.approaches.embedding_net import EmbeddingNet
 from cfcore.approaches.fastai_parts import RatingsLoader, fit, make_loaders
 from cfcore.approaches.torch_parts import seeded
@@ -198,6 +200,55 @@ def test_the_article_preset_of_pytorch_hardly_trains_and_a_larger_rate_does(ml10
     assert 5.5 < preset.metrics.valid_mse < 8.5
     better = approaches.train(make_split(ml100k, SplitConfig.of("random")), make_config("pytorch", learning_rate=0.05))
     assert better.metrics.valid_mse == pytest.approx(0.887, rel=0.03)
+
+
+@pytest.mark.parametrize("batch_size", [16, 64, 1000])
+def test_batches_of_pytorch_hold_every_row_once_in_a_new_order(batch_size: int) -> None:
+    random = torch.Generator().manual_seed(1)
+    rows = torch.arange(300)
+    first, second = ([rows[at].tolist() for at in pytorch.batches(300, batch_size, random)] for _ in range(2))
+    for batches in (first, second):
+        assert sorted(itertools.chain(*batches)) == list(range(300))
+        assert [len(rows) for rows in batches[:-1]] == [batch_size] * (len(batches) - 1)
+    assert first != second
+
+
+def test_minibatches_of_pytorch_are_adam_on_each_batch(small_split: Split) -> None:
+    """Against the same network and batches, stepped by Adam as its paper writes it, in float64."""
+    config = make_config("pytorch", embedding_size=3, hidden_size=4, batch_size=50, learning_rate=0.01, epochs=2)
+    met: list[float] = []
+    history = approaches.train(small_split, config, on_batch=met.append).history
+    net, _ = pytorch.make_model(small_split, config)
+    weights = [w.requires_grad_() for w in net.double().parameters()]
+    first, second = ([torch.zeros_like(w) for w in weights] for _ in range(2))
+    users, movies, ratings = map(torch.from_numpy, small_split.part(small_split.train))
+    random, expected, means = torch.Generator().manual_seed(config.seed), [], []
+    for _ in range(config.epochs):
+        losses, sizes = [], []
+        for rows in pytorch.batches(len(ratings), config.batch_size, random):
+            loss = (net(users[rows], movies[rows])[:, 0] - ratings[rows]).square().mean()
+            losses.append(loss.item())
+            sizes.append(len(ratings[rows]))
+            gradients = torch.autograd.grad(loss, weights)
+            t = len(expected) + len(losses)
+            with torch.no_grad():
+                for w, g, m, v in zip(weights, gradients, first, second, strict=True):
+                    pulled = g + config.weight_decay * w
+                    m.mul_(0.9).add_(0.1 * pulled)
+                    v.mul_(0.999).add_(0.001 * pulled**2)
+                    w -= config.learning_rate * (m / (1 - 0.9**t)) / ((v / (1 - 0.999**t)).sqrt() + 1e-8)
+        expected += losses
+        means.append(np.average(losses, weights=sizes))
+    np.testing.assert_allclose(met, expected, rtol=1e-4)
+    np.testing.assert_allclose([result.train_loss for result in history], means, rtol=1e-4)
+
+
+def test_minibatches_train_in_an_epoch_what_fifty_full_batches_do_not(sample_split: Split) -> None:
+    full = approaches.train(sample_split, make_config("pytorch"))
+    batches = approaches.train(sample_split, make_config("pytorch", epochs=1, batch_size=64))
+    assert full.metrics.valid_mse is not None
+    assert batches.metrics.valid_mse is not None
+    assert batches.metrics.valid_mse < full.metrics.valid_mse / 2
 
 
 def test_ratings_on_another_scale_are_learned_on_it() -> None:

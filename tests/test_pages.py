@@ -227,6 +227,24 @@ def test_only_the_fields_an_approach_has_are_shown(approach: str, there: set[str
     assert not not_there & keys
 
 
+def test_pytorch_takes_all_ratings_at_once_until_it_is_given_a_batch_size(jobs: FakeJobs) -> None:
+    app = open_page("pages/train.py", approach="pytorch")
+    whole = app.toggle(key=now(app, "set:pytorch:batch_size:auto"))
+    assert (whole.label, whole.value) == ("All at once", True)
+    whole.set_value(False).run()
+    size = app.number_input(key=now(app, "set:pytorch:batch_size"))
+    assert size.value == 512
+    size.set_value(8).run()
+    assert "Batch size must be from 16 to 65536." in texts(app)
+    app.number_input(key=now(app, "set:pytorch:batch_size")).set_value(64).run()
+    assert param(app, "batch_size") == "64"
+    button(app, "Train").click().run()
+    (run,) = jobs.store.list()
+    assert run.request.config.batch_size == 64
+    app.toggle(key=now(app, "set:pytorch:batch_size:auto")).set_value(True).run()
+    assert "batch_size" not in app.query_params
+
+
 def test_train_starts_a_run_with_the_settings_and_puts_both_into_the_address(jobs: FakeJobs) -> None:
     app = open_page("pages/train.py", approach="fastai_dot")
     app.number_input(key=now(app, "set:fastai_dot:epochs")).set_value(2).run()
@@ -434,7 +452,7 @@ def test_settings_of_somebody_elses_run_can_be_taken_over(jobs: FakeJobs) -> Non
 
 def test_a_diverged_run_offers_a_learning_rate_and_applies_it(jobs: FakeJobs) -> None:
     message = "The loss stopped being a number in epoch 2: a learning rate of 5000 is too high here. Try 30."
-    lower = describe("scratch").lower_rate(5000.0)
+    lower = describe("scratch").lower_rate(make_config("scratch", learning_rate=5000.0))
     run = finished(jobs, "diverged", message, rmse=None, epochs=1, learning_rate=5000.0)
     app = open_page("pages/train.py", run=run.id)
     assert "a learning rate of 5000 is too high here" in texts(app)

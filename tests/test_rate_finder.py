@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import torch
 from fastai.callback.core import Callback, CancelFitException  # pyright: ignore[reportAttributeAccessIssue]
 from fastai.callback.schedule import minimum, slide, steep, valley
+from fastai.learner import AvgSmoothLoss
 from torch.optim import SGD
 
 from cfcore import approaches
@@ -87,6 +89,24 @@ def test_a_full_batch_is_swept_over_the_setting_and_read_as_it_is(small_split: S
     assert found["offered"] == "fifth"
     assert found["suggested"]["fifth"] == pytest.approx(lowest / 5, rel=1e-5)
     assert found["suggested"]["minimum"] == pytest.approx(lowest / 10, rel=1e-5)
+
+
+def test_pytorch_with_a_batch_size_is_swept_by_its_batches_and_smoothed_as_fastai_does(small_split: Split) -> None:
+    config = make_config("pytorch", embedding_size=4, batch_size=32, learning_rate=0.02, epochs=2)
+    lesson: list[float] = []
+    approaches.train(small_split, config, on_batch=lesson.append)
+    rates = np.full(len(lesson), config.learning_rate)  # a second epoch, with its own order, among them
+    losses = engine.sweep(*engine.by_batches(small_split, config), rates, lambda share: None)
+    np.testing.assert_allclose(losses, lesson, rtol=1e-6)
+    average = AvgSmoothLoss(beta=0.98)
+    expected = []
+    for loss in losses:
+        average.accumulate(SimpleNamespace(loss=torch.tensor(loss, dtype=torch.float32)))
+        expected.append(float(average.value))
+    np.testing.assert_allclose(engine.smoothed(losses), expected, rtol=1e-4)
+    found = find(small_split, config)
+    assert found["offered"] == "valley"
+    np.testing.assert_allclose(found["smooth"], engine.smoothed(found["raw"]))
 
 
 @pytest.mark.parametrize("key", LEARNERS)
@@ -231,6 +251,7 @@ def test_a_sweep_that_would_hold_up_everybody_is_given_up(
         ("scratch", "random", {"embedding_size": 8}),
         ("scratch", "random", {"embedding_size": 50}),
         ("pytorch", "first10", {}),
+        ("pytorch", "random", {"batch_size": 512, "epochs": 20}),
         ("fastai_dot", "random", {"batch_size": 1024, "epochs": 3}),
         ("fastai_nn", "random", {"batch_size": 256, "epochs": 3, "embedding_size": 20}),
         ("fastai_custom", "random", {"batch_size": 1024, "epochs": 2, "embedding_size": 20}),

@@ -28,7 +28,7 @@ from nbclient import NotebookClient
 from streamlit.testing.v1 import AppTest
 
 from cfcore import datasets
-from cfcore.approaches import describe, fastai_parts, make_config, train
+from cfcore.approaches import describe, make_config, torch_parts, train
 from cfcore.config import RunConfig, RunRequest, SplitConfig
 from cfcore.export.home import HOME, home_file, home_name
 from cfcore.export.lesson_source import cut
@@ -61,6 +61,7 @@ SAMPLE = {
     "sparse": make_config("scratch", epochs=3, embedding_size=4, lookup="sparse"),
     "matrix": make_config("scratch", epochs=3, embedding_size=4, lookup="matrix"),
     "pytorch": make_config("pytorch", epochs=6, learning_rate=0.05),
+    "pytorch by batches": make_config("pytorch", epochs=3, learning_rate=0.01, batch_size=512),
     "mf": make_config("mf", epochs=3, batch_size=512),
     "als": make_config("als", epochs=2, embedding_size=8),
     "fastai_custom": make_config("fastai_custom", embedding_size=8, hidden_size=8, **FASTAI),
@@ -337,7 +338,11 @@ def test_only_small_batches_are_kept_to_one_thread_and_no_name_stands_for_two_th
         assert script.count("torch.set_num_threads(1)") == threads
         assert "if batch_size" not in script
         assert script.count("\ntable = ") == script.count("\nseed = ") == script.count("\nsplit_seed = ") == 1
-    assert LARGE_BATCH == fastai_parts.LARGE_BATCH
+    assert LARGE_BATCH == torch_parts.LARGE_BATCH
+    whole, small = (to_script(made_up("pytorch", batch_size=size)) for size in (None, 64))
+    assert "set_num_threads" not in whole
+    assert "batch_size" not in whole
+    assert small.count("torch.set_num_threads(1)") == small.count("\nbatch_size = 64\n") == 1
 
 
 def test_an_upload_goes_along_with_its_order_its_unrated_movies_and_its_fold(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def train(
     info.check(config)
     lower_rate = None
     if config.learning_rate is not None:
-        lower_rate = info.lower_rate(config.learning_rate, scale=split.ratings.scale, n_train=len(split.train))
+        lower_rate = info.lower_rate(config, scale=split.ratings.scale, n_train=len(split.train))
     recorder = Recorder(split, config, on_epoch, on_batch, lower_rate)
     approach = load(config.approach)  # before the clock starts: importing fastai takes seconds, once
     watch = Stopwatch()

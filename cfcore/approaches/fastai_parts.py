@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 from torch.optim import AdamW
 
-from cfcore.approaches.torch_parts import threads
+from cfcore.approaches.torch_parts import cores, threads
 from cfcore.config import RunConfig
 from cfcore.models import Model
 from cfcore.ratings import Split
@@ -37,7 +37,6 @@ from cfcore.training import EpochResult, OnBatch, OnEpoch, OnStart, StopTraining
 # fastai fills in a callback's learner and its own re-exports at run time, where pyright does not see them.
 # pyright: reportOptionalMemberAccess=false, reportAttributeAccessIssue=false, reportArgumentType=false
 
-LARGE_BATCH = 4096  # rows from which a second thread pays
 VALID_BATCH = 8192  # nothing is learned from validation rows, so larger batches only save time
 
 
@@ -141,11 +140,6 @@ def lean(learner: Learner) -> None:
     learner.remove_cb(CastToTensor)  # our loader gives plain tensors
 
 
-def cores(config: RunConfig) -> int:
-    """How many threads pay for batches of this size."""
-    return 1 if config.batch_size < LARGE_BATCH else torch.get_num_threads()
-
-
 def fit(
     learner: Learner,
     config: RunConfig,
@@ -157,7 +151,7 @@ def fit(
     """``fit_one_cycle``, reporting after each epoch; ``as_model`` gives the weights in the order of our indices."""
     on_start(as_model())
     report = Report(as_model, on_epoch, on_batch)
-    with learner.no_bar(), learner.no_logging(), threads(cores(config)):
+    with learner.no_bar(), learner.no_logging(), threads(cores(config.batch_size)):
         learner.fit_one_cycle(config.epochs, config.learning_rate, wd=config.weight_decay, cbs=report)
 
 

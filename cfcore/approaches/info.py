@@ -33,24 +33,31 @@ class ApproachInfo:
     good_rate: float | None = None
     rate_rule: str = "valley"
 
-    def good_rate_holds(self, scale: tuple[float, float] | None = None, n_train: int | None = None) -> bool:
-        """Whether the rate known to be good may be expected to be so on ratings of this scale and number.
+    def good_rate_holds(
+        self, config: RunConfig, *, scale: tuple[float, float] | None = None, n_train: int | None = None
+    ) -> bool:
+        """Whether the rate known to be good may be expected to be so for ``config``, on ratings of this kind.
 
-        Adam's steps are as long as the rate says. Those of plain gradient descent grow with the gradient, so that its
-        rate holds about where it was measured: on many ratings of one to five stars. ``None`` is taken for such.
+        It was measured with the preset's batches; ``pytorch`` takes hundreds of steps an epoch instead of one where it
+        is given a batch size. Adam's steps are as long as the rate says. Those of plain gradient descent grow with the
+        gradient, so that its rate holds about where it was measured: on many ratings of one to five stars. ``None`` is
+        taken for such.
         """
+        if self.preset.batch_size is None and config.batch_size is not None:
+            return False
         five = scale is None or (scale[1] - scale[0] <= 5 and scale[1] <= 6)
         return self.key != "scratch" or (five and (n_train is None or n_train >= PLENTY))
 
     def lower_rate(
-        self, diverged: float, *, scale: tuple[float, float] | None = None, n_train: int | None = None
+        self, config: RunConfig, *, scale: tuple[float, float] | None = None, n_train: int | None = None
     ) -> float:
-        """A learning rate to try after ``diverged`` was too high: one known to be good, else a tenth.
+        """A learning rate to try after that of ``config`` was too high: one known to be good, else a tenth.
 
         On ratings for which none is known to be good, a tenth as well, but none above the article's.
         """
+        diverged = config.learning_rate
         tenth = float(f"{diverged / 10:.2g}")
-        if not self.good_rate_holds(scale, n_train):
+        if not self.good_rate_holds(config, scale=scale, n_train=n_train):
             return min(tenth, self.preset.learning_rate)
         good = self.good_rate or self.preset.learning_rate
         return good if good is not None and good < diverged else tenth

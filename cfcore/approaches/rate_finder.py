@@ -24,7 +24,7 @@ swung up and down.) With noise the lowest point is a matter of chance where the 
 offered. ``fastai_dot`` is restrained: its factors begin near zero, where the gradient of a product is near zero as
 well, so that for a hundred steps it is mostly the biases that learn. They bear a rate at which the factors, once they
 have grown, learn the training ratings by heart. ``mf`` is swept with all ratings at once and offered ``minimum``: its
-run takes many more steps.
+run takes many more steps. ``pytorch`` with a batch size is swept by its batches, smoothed and offered the valley.
 
 Source: Smith, "Cyclical Learning Rates for Training Neural Networks" (2017), section 3.3; fastai's
 ``callback/schedule.py``, ``LRFinder``.
@@ -32,6 +32,7 @@ Source: Smith, "Cyclical Learning Rates for Training Neural Networks" (2017), se
 
 from __future__ import annotations
 
+import itertools
 import math
 import tempfile
 import time
@@ -47,8 +48,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
 
 from cfcore.approaches import describe, load, mf, pytorch, scratch
-from cfcore.approaches.fastai_parts import cores
-from cfcore.approaches.torch_parts import seeded, threads
+from cfcore.approaches.torch_parts import cores, seeded, threads
 from cfcore.config import RunConfig
 from cfcore.ratings import Split
 
@@ -56,6 +56,7 @@ from cfcore.ratings import Split
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false
 
 STEPS = 100  # as fastai
+SMOOTH = 0.98  # as fastai
 RESTRAINT = 0.6  # how fast the best rate of the dot product falls with the steps to come, as measured
 DIVERGED = 4  # times the lowest loss, as fastai
 MOST_ROWS = 50_000  # of a full batch: more of them draw the same curve, only slower
@@ -87,6 +88,8 @@ def run(inputs: Mapping[str, Any], on_progress: Progress) -> dict[str, Any]:
     finite = np.cumprod(np.isfinite(curve).all(axis=0)).astype(bool)  # up to the first that is no number
     rates, raw, smooth = np.array(curve)[:, finite]
     rule = describe(config.approach).rate_rule
+    if rule == "fifth" and config.batch_size is not None:
+        rule = "valley"  # swept by batches too, so as noisy as fastai's
     steps = math.ceil(len(split.train) / (config.batch_size or len(split.train))) * config.epochs
     return {
         "rates": rates,
@@ -117,7 +120,7 @@ def in_time(on_progress: Progress) -> Progress:
 def sweep_learner(split: Split, config: RunConfig, on_progress: Progress) -> Curve:
     """``learn.lr_find()`` as fastai has it, with the settings of ``config``: rates, losses, smoothed losses."""
     watch = Watch(on_progress)
-    with seeded(config.seed), threads(cores(config)), tempfile.TemporaryDirectory() as folder:
+    with seeded(config.seed), threads(cores(config.batch_size)), tempfile.TemporaryDirectory() as folder:
         learn = untrained(split, config)
         learn.path = Path(folder)  # where lr_find keeps the weights that it puts back at its end
         with learn.no_bar(), learn.added_cbs(watch):
@@ -152,11 +155,41 @@ class Watch(Callback):
 
 
 def sweep_full_batch(split: Split, config: RunConfig, on_progress: Progress) -> Curve:
-    """The same sweep over the range of the learning-rate setting, every step with all the ratings."""
+    """The same sweep by hand, over the range of the learning-rate setting; every step with all the ratings.
+
+    Only ``pytorch`` with a batch size goes by its batches, as the run does.
+    """
     setting = describe(config.approach).settings["learning_rate"]
     rates = np.geomspace(setting.minimum, setting.maximum, STEPS)
-    losses = sweep(*full_batch(split, config), rates, on_progress)
-    return rates[: len(losses)], losses, losses
+    batched = config.approach == "pytorch" and config.batch_size is not None
+    parts = by_batches(split, config) if batched else full_batch(split, config)
+    with threads(cores(config.batch_size if batched else None)):
+        losses = sweep(*parts, rates, on_progress)
+    return rates[: len(losses)], losses, smoothed(losses) if batched else losses
+
+
+def smoothed(losses: np.ndarray) -> np.ndarray:
+    """fastai's moving average: 0.98 of what came before, freed from the zero that it began with."""
+    average, found = 0.0, []
+    for step, loss in enumerate(losses, start=1):
+        average = SMOOTH * average + (1 - SMOOTH) * loss
+        found.append(average / (1 - SMOOTH**step))
+    return np.array(found)
+
+
+def by_batches(split: Split, config: RunConfig) -> tuple[Callable[[], Tensor], Optimizer]:
+    """The training loss of ``pytorch`` on its next batch at each call, and what takes its steps."""
+    users, movies, ratings = scratch.tensors(split, split.train)
+    model, optimizer = pytorch.make_model(split, config)
+    random, mse = torch.Generator().manual_seed(config.seed), nn.MSELoss()
+    epochs = (pytorch.batches(len(ratings), config.batch_size, random) for _ in itertools.count())
+    batches = itertools.chain.from_iterable(epochs)
+
+    def loss() -> Tensor:
+        rows = next(batches)
+        return mse(model(users[rows], movies[rows]).squeeze(1), ratings[rows])
+
+    return loss, optimizer
 
 
 def sweep(loss: Callable[[], Tensor], optimizer: Optimizer, rates: np.ndarray, on_progress: Progress) -> np.ndarray:

@@ -80,9 +80,16 @@ APPROACHES: Mapping[str, ApproachInfo] = {
                 "embedding_size",
                 "hidden_size",
                 "weight_decay",
+                "batch_size",
                 "seed",
                 embedding_size={"maximum": 100},  # one step is the whole epoch: larger ones could not be stopped
                 hidden_size={"maximum": 200},  # within a second on MovieLens 100K
+                batch_size={
+                    "optional": True,
+                    "left_out": "All at once",
+                    "when_left_out": "all training ratings make one step",
+                    "usual": 512,
+                },
             ),
             preset={
                 "learning_rate": 1e-3,
@@ -137,7 +144,11 @@ APPROACHES: Mapping[str, ApproachInfo] = {
                 "y_range",
                 "seed",
                 epochs={"maximum": 100},
-                embedding_size={"optional": True, "when_left_out": "fastai's rule: min(600, 1.6 n^0.56)"},
+                embedding_size={
+                    "optional": True,
+                    "left_out": "By fastai's rule",
+                    "when_left_out": "fastai's rule: min(600, 1.6 n^0.56)",
+                },
             ),
             preset={
                 "learning_rate": 1e-3,

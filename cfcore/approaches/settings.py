@@ -14,7 +14,8 @@ class Setting:
     """One setting: how to show it, and the values it may take.
 
     ``kind`` is ``int``, ``float``, ``choice``, ``layers`` (whole numbers) or ``range`` (two numbers).
-    ``optional`` allows leaving it to the approach, which ``when_left_out`` describes.
+    ``optional`` allows leaving it out, which ``left_out`` names and ``when_left_out`` describes; whoever then wants a
+    number begins with ``usual``.
     """
 
     name: str
@@ -25,7 +26,9 @@ class Setting:
     maximum: float = 0
     choices: tuple[str, ...] = ()
     optional: bool = False
+    left_out: str = ""
     when_left_out: str = ""
+    usual: float = 50
 
     def check(self, value: Any) -> None:
         """Raises ``ValueError``, with the allowed values, when ``value`` is not one of them."""

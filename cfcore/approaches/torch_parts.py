@@ -1,4 +1,4 @@
-"""Two small things that every lesson with PyTorch needs: a seed for a block of code, and weights as arrays."""
+"""Small things that every lesson with PyTorch needs: seeds and threads for a block of code, and weights as arrays."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy as np
 import torch
 import torch._dynamo  # the first optimizer would import it, and its seconds would count as training
 from torch import Tensor
+
+LARGE_BATCH = 4096  # ratings in a batch from which on a second thread pays
 
 
 @contextmanager
@@ -41,6 +43,11 @@ def threads(n: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def cores(batch_size: int | None) -> int:
+    """How many threads pay for steps of this many ratings; ``None`` are all of them."""
+    return 1 if batch_size is not None and batch_size < LARGE_BATCH else torch.get_num_threads()
 
 
 def array(weights: Tensor) -> np.ndarray:

@@ -95,7 +95,7 @@ class Facts:
     @property
     def measured(self) -> bool:
         """Whether that rate was measured on ratings like these."""
-        return describe(self.config.approach).good_rate_holds(self.scale, self.n_train)
+        return describe(self.config.approach).good_rate_holds(self.config, scale=self.scale, n_train=self.n_train)
 
     @property
     def few(self) -> bool:

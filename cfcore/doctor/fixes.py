@@ -124,7 +124,8 @@ def set_decay(decay: float) -> Fix:
 
 
 def _lower_rate(facts: Facts, rate: float) -> float:
-    return describe(facts.config.approach).lower_rate(rate, scale=facts.scale, n_train=facts.n_train)
+    config = facts.config.with_settings(learning_rate=rate)
+    return describe(config.approach).lower_rate(config, scale=facts.scale, n_train=facts.n_train)
 
 
 def all_data(facts: Facts) -> Fix | None:

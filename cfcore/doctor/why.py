@@ -20,6 +20,6 @@ def why(facts: Facts) -> str:
     approach, top = facts.config.approach, facts.scale and facts.scale[1]
     if approach == "scratch" and facts.config.embedding_size == 50 and top is not None and top < 12.5:
         return SCRATCH
-    if approach == "pytorch":
+    if approach == "pytorch" and facts.config.batch_size is None:
         return f"{PYTORCH} It also sees only a tenth of the data." if facts.split.kind == "first10" else PYTORCH
     return ""

@@ -60,8 +60,33 @@ predictions = (U[user[valid]] * V[movie[valid]]).sum(1).detach().numpy()
     )
 
 
+_FULL_STEP = """\
+    # squeeze: (n, 1) - (n,) would broadcast to (n, n), gigabytes of wrong answers without any error
+    loss = mse(model(users, movies).squeeze(1), ratings)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+"""
+_BATCH_STEPS = """\
+    summed = 0.0
+    for rows in torch.randperm(len(ratings), generator=random).split(batch_size):
+        # squeeze: (b, 1) - (b,) would broadcast to (b, b), wrong answers without any error
+        loss = mse(model(users[rows], movies[rows]).squeeze(1), ratings[rows])
+        summed += loss.item() * len(rows)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+"""
+
+
 def pytorch(config: RunConfig) -> Lesson:
-    loop = PRINT.format(train="loss.item()", valid="valid_loss.item()")
+    full = config.batch_size is None
+    train, step = ("loss.item()", _FULL_STEP) if full else ("summed / len(ratings)", _BATCH_STEPS)
+    order = "" if full else "random = torch.Generator().manual_seed(seed)\n"
+    steps = "All training ratings at once, so an epoch is one step."
+    if not full:
+        steps = "The ratings come in a new order each epoch, in batches of which each makes one step."
+    loop = PRINT.format(train=train, valid="valid_loss.item()")
     return Lesson(
         packages=("torch",),
         imports=("import torch", "from torch import Tensor, nn"),
@@ -71,25 +96,20 @@ def pytorch(config: RunConfig) -> Lesson:
                 "Users and movies become rows of numbers, and a small network learns how they go together."
             ),
             code(f"{cut('embedding_net', 'EmbeddingNet', without=('to_model',))}\n\n\n{TENSORS}"),
-            text("## Adam takes the steps\n\nAll training ratings at once, so an epoch is one step."),
+            text(f"## Adam takes the steps\n\n{steps}"),
             code(f"""\
-users, movies, ratings = tensors(train)
+{_one_thread(config)}users, movies, ratings = tensors(train)
 valid_users, valid_movies, valid_ratings = tensors(valid)
 
 torch.manual_seed(seed)
 model = EmbeddingNet(n_users, n_movies, embedding_size, hidden_size)
-optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
+optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True)
 mse = nn.MSELoss()
-
+{order}
 train_losses, valid_losses = [], []
 for epoch in range(1, epochs + 1):
     model.train()
-    # squeeze: (n, 1) - (n,) would broadcast to (n, n), gigabytes of wrong answers without any error
-    loss = mse(model(users, movies).squeeze(1), ratings)
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-
+{step}
     model.eval()
     with torch.no_grad():
         valid_predictions = model(valid_users, valid_movies).squeeze(1)  # (n, 1) -> (n,)
@@ -144,7 +164,7 @@ for bias in (learn.model.u_bias, learn.model.i_bias):
 
 _COLLAB = "from fastai.collab import TabularCollab, collab_learner"
 _ONE_THREAD = "torch.set_num_threads(1)  # batches of this size gain nothing from more\n"
-LARGE_BATCH = 4096  # as in fastai_parts, which imports torch
+LARGE_BATCH = 4096  # as in torch_parts, which imports torch
 _LOADERS = """\
 torch.manual_seed(seed)
 rows = np.concatenate([train, valid])
@@ -184,6 +204,10 @@ predictions = predictions.flatten().numpy()
 """
 
 
+def _one_thread(config: RunConfig) -> str:
+    return _ONE_THREAD if config.batch_size is not None and config.batch_size < LARGE_BATCH else ""
+
+
 def _fastai(config: RunConfig, learner: str, imports: tuple[str, ...], model: tuple[Cell, ...] = ()) -> Lesson:
     return Lesson(
         packages=("torch", "torchvision", "fastai"),  # torchvision comes with fastai, and must match torch
@@ -202,7 +226,7 @@ def _fastai(config: RunConfig, learner: str, imports: tuple[str, ...], model: tu
                 "third of them, and drops the last batch. This one gives every training row exactly once."
             ),
             code(cut("fastai_parts", "TensorBatch", "RatingsLoader")),
-            code((_ONE_THREAD if config.batch_size < LARGE_BATCH else "") + _LOADERS),
+            code(_one_thread(config) + _LOADERS),
             *model,
             text("## The Learner is the training loop"),
             code(learner),

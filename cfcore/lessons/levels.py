@@ -42,8 +42,8 @@ PLACES: Mapping[str, Sequence[tuple[str, tuple[str, ...]]]] = {  # by file: a pi
     ),
     "pytorch": (
         ("model = EmbeddingNet(", ("weights",)),
-        ("predictions = model(users, movies)", ("lookup", "predict")),
-        ("loss = mse(predictions, ratings)", ("loss",)),
+        ("predictions = model(users[rows], movies[rows])", ("lookup", "predict")),
+        ("loss = mse(predictions, ratings[rows])", ("loss",)),
         ("loss.backward()", ("gradient",)),
         ("optimizer.step()", ("step",)),
         ("valid_loss = mse(", ("validate",)),

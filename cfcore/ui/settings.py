@@ -174,15 +174,15 @@ def _field(approach: str, setting: Setting, value: Any) -> bool:
 
 
 def _leave_out(approach: str, setting: Setting, left_out: bool) -> None:
-    """The switch of a setting that fastai can choose by itself."""
+    """The switch of a setting that may be left out."""
 
-    def take(by_rule: bool) -> None:
-        draft.change(approach, setting.name, None if by_rule else _usual(setting))
+    def take(out: bool) -> None:
+        draft.change(approach, setting.name, None if out else _usual(setting))
 
     st.caption(setting.label)
     st.toggle(
-        "By fastai's rule",
-        help=f"{setting.help} Left out: {setting.when_left_out}.",
+        setting.left_out,
+        help=f"{setting.help} {setting.left_out}: {setting.when_left_out}.",
         **shows(f"{draft.field_key(approach, setting.name)}:auto", left_out, take),
     )
 
@@ -245,7 +245,7 @@ def _take_split(approach: str, name: str, value: float | None) -> None:
 
 
 def _usual(setting: Setting) -> Any:
-    return int(min(max(50, setting.minimum), setting.maximum))
+    return int(min(max(setting.usual, setting.minimum), setting.maximum))
 
 
 def _pairs(settings: list[Setting]) -> list[list[Setting]]:

@@ -20,7 +20,6 @@ from cfcore.ui.words import error, number, percent
 MEAN, BIAS = "Global mean", "User + movie bias"
 RANKED = ("NDCG@10", "Precision@10", "Recall@10", "Hit rate", "Coverage")
 _SHORT = {"learning_rate": "rate", "embedding_size": "k", "batch_size": "batch", "weight_decay": "decay"}
-_BY_RULE = "by fastai's rule"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -303,4 +302,4 @@ def _text(run: Run, name: str) -> str:
     if value is not None:
         return number(value)
     setting = describe(run.request.config.approach).settings.get(name)
-    return _BY_RULE if setting is not None and setting.optional else "–"
+    return setting.left_out.lower() if setting is not None and setting.optional else "–"
