@@ -1,7 +1,7 @@
 """How long a person waits, what a page sends, and what memory the app holds: in a real browser (needs chromium).
 
 cold start     from asking a server that has served nobody to a page with its Train button enabled
-page switch    from a click in the menu to the other page's heading
+page switch    from a click in the menu to the other page's heading, the page before being at rest
 first point    from a click on Train (worker warm, `scratch`) to the first epoch in the tiles and on the chart
 fragment       from the browser's request, twice a second while a run is on, to the end of the server's answer
 click          from a click on a film of Explore's map to the lines to its neighbours
@@ -234,10 +234,16 @@ def cold_start(page: Page, folder: Path) -> float:
 
 
 def switch_there_and_back(page: Page) -> list[float]:
-    return [
-        timed(page.get_by_role("link", name=name, exact=True).click, page, "h1", f"^{name}$")
-        for name in ("Data", "Train")
-    ]
+    seconds = []
+    for name in ("Data", "Train"):
+        expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+        link = page.get_by_role("link", name=name, exact=True).first
+        box = link.bounding_box()
+        assert box is not None
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        page.mouse.move(x, y)  # as a hand does, before it presses
+        seconds.append(timed(lambda x=x, y=y: page.mouse.click(x, y), page, "h1", f"^{name}$"))
+    return seconds
 
 
 def train(page: Page) -> None:

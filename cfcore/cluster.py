@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import dask.utils
+import psutil
 from dask.system import CPU_COUNT
 from distributed import Client, Future, Nanny, Scheduler, SpecCluster
 from distributed.deploy.subprocess import SubprocessWorker
@@ -41,6 +42,7 @@ if TYPE_CHECKING:  # nannies load this module too, and need neither numpy nor pa
 __all__ = ["Cluster", "ClusterSettings", "Future", "KilledWorker", "dask_setup", "why_not"]
 
 CONNECT_SECONDS = 10
+NICENESS = 10  # of workers, where 0 is usual and 19 the humblest: under a full load a tenth of the page's share
 START_SECONDS = 60
 SLOTS = ("train", "tsne", "fold_in", "lesson", "alone")  # kinds of work that do not wait for each other
 _APP_BYTES = 500e6  # for the app itself and the system
@@ -233,8 +235,21 @@ class _Worker(SubprocessWorker):
 
 
 def dask_setup(nanny: Nanny) -> None:
-    """Let a nanny, and so its worker, end with the process that started it, however that one ended."""
+    """Let a nanny, and so its worker, end with the process that started it, and give way to it where cores are few."""
+    give_way()
     threading.Thread(target=_exit_at_end_of_input, name="parent-watch", daemon=True).start()
+
+
+def give_way() -> None:
+    """Put this process, and those it will start, behind others that want a core: a page that answers late seems broken.
+
+    A training that has a core to itself loses nothing by it.
+    """
+    process = psutil.Process()
+    if sys.platform == "win32":
+        process.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
+    else:
+        process.nice(max(NICENESS, process.nice()))  # to go back up takes more than an ordinary person's rights
 
 
 def _exit_at_end_of_input() -> None:

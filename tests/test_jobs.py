@@ -17,6 +17,7 @@ import pytest
 
 from cfcore import datasets
 from cfcore.approaches import describe, make_config
+from cfcore.cluster import NICENESS
 from cfcore.config import RunConfig, RunRequest, SplitConfig
 from cfcore.jobs import LOST, STOPPED_EARLY, Jobs
 from cfcore.metrics import mse
@@ -184,6 +185,13 @@ def test_a_lost_worker_fails_its_run_and_no_other(server: Server, key: str) -> N
 def test_a_worker_lost_while_idle_is_no_loss(server: Server) -> None:
     server.worker_process().kill()
     assert server.end(server.submit("global_mean")).status == "done"
+
+
+def test_workers_stand_behind_the_page_in_the_queue_for_cores(server: Server) -> None:
+    worker, nanny = server.worker_process(), server.worker_process().parent()
+    assert nanny is not None
+    if not psutil.WINDOWS:  # which has classes of priority instead
+        assert worker.nice() == nanny.nice() == max(NICENESS, psutil.Process().nice())
 
 
 def test_every_new_worker_is_asked_to_warm_up(server: Server) -> None:
