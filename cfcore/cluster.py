@@ -5,8 +5,7 @@ instead of a process of its own, which saves 60 MB and lets the workers notice w
 (``LocalCluster`` would not do: its workers start by multiprocessing, which runs the main script again, and under
 Streamlit that is the app.) Each worker process is watched over by a nanny process, which starts it again when it dies.
 
-This module is also loaded by every nanny, hence the name ``dask_setup``. Importing it imports distributed, about half a
-second: the page's process does so in a background thread.
+Importing this module imports distributed, about half a second: the page's process does so in a background thread.
 """
 
 from __future__ import annotations
@@ -27,22 +26,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import dask.utils
-import psutil
 from dask.system import CPU_COUNT
 from distributed import Client, Future, Nanny, Scheduler, SpecCluster
 from distributed.deploy.subprocess import SubprocessWorker
 from distributed.scheduler import KilledWorker
 from distributed.system import MEMORY_LIMIT  # of the container where there is one
 
-if TYPE_CHECKING:  # nannies load this module too, and need neither numpy nor pandas
+if TYPE_CHECKING:
     import numpy as np
 
     from cfcore.config import RunRequest
 
-__all__ = ["Cluster", "ClusterSettings", "Future", "KilledWorker", "dask_setup", "why_not"]
+__all__ = ["Cluster", "ClusterSettings", "Future", "KilledWorker", "why_not"]
 
 CONNECT_SECONDS = 10
-NICENESS = 10  # of workers, where 0 is usual and 19 the humblest: under a full load a tenth of the page's share
 START_SECONDS = 60
 SLOTS = ("train", "tsne", "fold_in", "lesson", "alone")  # kinds of work that do not wait for each other
 _APP_BYTES = 500e6  # for the app itself and the system
@@ -234,30 +231,6 @@ class _Worker(SubprocessWorker):
         await super().close()
 
 
-def dask_setup(nanny: Nanny) -> None:
-    """Let a nanny, and so its worker, end with the process that started it, and give way to it where cores are few."""
-    give_way()
-    threading.Thread(target=_exit_at_end_of_input, name="parent-watch", daemon=True).start()
-
-
-def give_way() -> None:
-    """Put this process, and those it will start, behind others that want a core: a page that answers late seems broken.
-
-    A training that has a core to itself loses nothing by it.
-    """
-    process = psutil.Process()
-    if sys.platform == "win32":
-        process.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
-    else:
-        process.nice(max(NICENESS, process.nice()))  # to go back up takes more than an ordinary person's rights
-
-
-def _exit_at_end_of_input() -> None:
-    while sys.stdin.buffer.read(1):
-        pass
-    os._exit(0)  # the worker holds a pipe to its nanny in the same way
-
-
 def _own_cluster(settings: ClusterSettings) -> SpecCluster:
     scheduler = {
         "cls": Scheduler,
@@ -273,7 +246,7 @@ def _own_cluster(settings: ClusterSettings) -> SpecCluster:
         "nthreads": len(SLOTS),
         "resources": dict.fromkeys(SLOTS, 1),
         "memory_limit": settings.memory_limit,
-        "preload_nanny": ["cfcore.cluster"],
+        "preload_nanny": ["cfcore.nanny"],
         "silence_logs": logging.CRITICAL,
     }
     worker = {"cls": _Worker, "options": {"environment": _worker_environment(settings), "options": options}}

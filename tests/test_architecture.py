@@ -19,7 +19,7 @@ LAYERS = [
     {"approaches", "estimate"},
     {"embeddings", "foldin", "recommend", "lessons"},
     {"datasets", "database", "servers", "arrays", "outcome", "runs", "worker"},
-    {"jobs", "aside", "cluster", "charts", "illustrate", "export", "sweep", "doctor"},
+    {"jobs", "aside", "cluster", "nanny", "charts", "illustrate", "export", "sweep", "doctor"},
     {"ui", "__main__"},
     {"app", "pages"},
 ]

@@ -17,10 +17,10 @@ import pytest
 
 from cfcore import datasets
 from cfcore.approaches import describe, make_config
-from cfcore.cluster import NICENESS
 from cfcore.config import RunConfig, RunRequest, SplitConfig
 from cfcore.jobs import LOST, STOPPED_EARLY, Jobs
 from cfcore.metrics import mse
+from cfcore.nanny import NICENESS
 from cfcore.ratings import Ratings, make_split
 from cfcore.runs import ORPHANED, RunStore, StoreError
 from tests.fake_approaches import warmed_up

@@ -1,0 +1,42 @@
+"""What the nanny of each of our own workers loads before it starts that worker; dask calls :func:`dask_setup`.
+
+It needs neither numpy nor pandas: a nanny is a small process.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import psutil
+
+if TYPE_CHECKING:
+    from distributed import Nanny
+
+NICENESS = 10  # of workers, where 0 is usual and 19 the humblest: under a full load a tenth of the page's share
+
+
+def dask_setup(nanny: Nanny) -> None:
+    """Let a nanny, and so its worker, end with the process that started it, and give way to it where cores are few."""
+    give_way()
+    threading.Thread(target=_exit_at_end_of_input, name="parent-watch", daemon=True).start()
+
+
+def give_way() -> None:
+    """Put this process, and those it will start, behind others that want a core: a page that answers late seems broken.
+
+    A training that has a core to itself loses nothing by it.
+    """
+    process = psutil.Process()
+    if sys.platform == "win32":
+        process.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
+    else:
+        process.nice(max(NICENESS, process.nice()))  # to go back up takes more than an ordinary person's rights
+
+
+def _exit_at_end_of_input() -> None:
+    while sys.stdin.buffer.read(1):
+        pass
+    os._exit(0)  # the worker holds a pipe to its nanny in the same way
