@@ -16,7 +16,7 @@ LIMIT = 1e6  # a rating beyond this is an id or a time in the wrong column, and 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Raw:
-    """Ratings as read, (n,) each: ``user``, ``item`` int64 or str; ``rating`` float64; ``timestamp`` int64 or None."""
+    """Ratings as read, (n,) each: ``user``, ``item`` whole numbers or str; ``rating``; ``timestamp`` int64 or None."""
 
     user: np.ndarray
     item: np.ndarray
@@ -43,7 +43,7 @@ def build(raw: Raw, about: About, where: str, *, listed: Items | None = None, ha
         dropped = len(user_idx) - len(keep)
         notes = (*notes, f"{dropped:,} earlier ratings of a user and item rated again were left out.")
     rows = slice(None) if keep is None else keep
-    rating = raw.rating[rows].astype(np.float32)
+    rating = raw.rating[rows].astype(np.float32, copy=False)
     ratings = Ratings(
         about=replace(about, notes=notes),
         user_idx=user_idx[rows],
@@ -108,14 +108,14 @@ def _number_items(raw_item: np.ndarray, listed: Items | None) -> tuple[Items, np
         return bare_items(item_id), item_idx
     if (raw_item.dtype == object) != (listed.item_id.dtype == object):  # text on one side: compare as text
         raw_item, listed = raw_item.astype(str).astype(object), replace(listed, item_id=_as_text(listed.item_id))
-    index = pd.Index(listed.item_id)
-    item_idx = index.get_indexer(pd.Index(raw_item)).astype(np.int32)
-    unlisted = item_idx < 0
+    item_id, codes = encode(raw_item)
+    place = pd.Index(listed.item_id).get_indexer(pd.Index(item_id)).astype(np.int32)  # of each id, not of each rating
+    unlisted = place < 0
     if unlisted.any():
-        extra, codes = encode(raw_item[unlisted])
-        item_idx[unlisted] = len(listed) + codes
+        place[unlisted] = len(listed) + np.arange(unlisted.sum())
+        extra = item_id[unlisted]
         listed = _append(listed, bare_items(extra, np.array([f"Item {i}" for i in extra], dtype=object)))
-    return listed, item_idx
+    return listed, place[codes]
 
 
 def _as_text(ids: np.ndarray) -> np.ndarray:
@@ -136,6 +136,8 @@ def _append(items: Items, more: Items) -> Items:
 def _last_of_each_pair(user_idx: np.ndarray, item_idx: np.ndarray, timestamp: np.ndarray | None) -> np.ndarray | None:
     """The rows to keep, in file order, so that each pair stands once; ``None`` when each does already."""
     pair = user_idx.astype(np.int64) * (int(item_idx.max()) + 1) + item_idx
+    if np.all(pair[1:] > pair[:-1]):  # sorted by user and item, as the latest sets of MovieLens are
+        return None
     in_order = np.sort(pair)
     if not np.any(in_order[1:] == in_order[:-1]):
         return None
@@ -148,7 +150,7 @@ def _last_of_each_pair(user_idx: np.ndarray, item_idx: np.ndarray, timestamp: np
 def _require_enough(ratings: Ratings, where: str) -> None:
     if ratings.n_users < 2:
         raise DataError(f"{where} holds the ratings of only one user: collaborative filtering needs at least two")
-    if len(np.unique(ratings.item_idx)) < 2:
+    if ratings.item_idx.min() == ratings.item_idx.max():
         raise DataError(f"{where} holds ratings of only one item: collaborative filtering needs at least two")
     if ratings.rating.min() == ratings.rating.max():
         raise DataError(

@@ -188,12 +188,17 @@ def _times(table: Table, values: pd.Series, column: int) -> np.ndarray:
     """(n,) int64 seconds since 1970."""
     numbers = _numbers(values)
     if np.isfinite(numbers).all() and np.abs(numbers).max() < 1e20:
-        while np.abs(numbers).max() > 1e11:  # milliseconds, microseconds or nanoseconds
+        while in_parts_of_seconds(numbers):
             numbers = numbers / 1000
         return np.floor(numbers).astype(np.int64)
     dates = pd.to_datetime(values, format="ISO8601", utc=True, errors="coerce")
     _refuse_first(table, np.asarray(dates.isna()), "the time {value} is neither seconds since 1970 nor a date", column)
     return np.asarray(dates.dt.tz_localize(None), dtype="datetime64[s]").astype(np.int64)
+
+
+def in_parts_of_seconds(times: np.ndarray | None) -> bool:
+    """Whether ``times`` (n,) are milliseconds, microseconds or nanoseconds since 1970."""
+    return times is not None and max(-times.min(), times.max()) > 1e11
 
 
 def _titles(item_id: np.ndarray, item_idx: np.ndarray, values: pd.Series) -> np.ndarray:
