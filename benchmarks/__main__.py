@@ -18,7 +18,12 @@ import psutil
 from benchmarks.chart import save_chart
 from benchmarks.table import Section, to_markdown
 
-SECTIONS = {"lessons": "benchmarks.lessons", "peers": "benchmarks.peers", "pages": "benchmarks.pages"}
+SECTIONS = {
+    "lessons": "benchmarks.lessons",
+    "peers": "benchmarks.peers",
+    "pages": "benchmarks.pages",
+    "scale": "benchmarks.scale",
+}
 LIBRARIES = ("torch", "fastai", "numpy", "pandas", "streamlit", "scikit-learn")
 
 
@@ -39,6 +44,8 @@ def main() -> None:
     minutes = (time.perf_counter() - began) / 60
     options.out.mkdir(parents=True, exist_ok=True)
     save_chart(sections, options.out / "benchmarks.svg")
+    for figure in (section.figure for section in sections if section.figure):
+        figure.chart.configure(background="white").save(str(options.out / figure.name))
     text = [head, "![Each ratio against its target](benchmarks.svg)\n", *map(to_markdown, sections)]
     text.append(f"Made in {minutes:.0f} minutes.\n")
     (options.out / "benchmarks.md").write_text("\n".join(text), encoding="utf-8")

@@ -6,7 +6,10 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import altair as alt
 
 _HOLDS: dict[str, Callable[[float, float], bool]] = {"at least": operator.ge, "at most": operator.le}
 
@@ -35,12 +38,22 @@ class Line:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A picture that a section brings: the ``chart``, the file's ``name`` and what it shows in words."""
+
+    name: str
+    chart: alt.LayerChart | alt.HConcatChart
+    alt: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Section:
-    """A table with its ``title``, in words ``how`` it was measured and what was not, and the command that makes it."""
+    """A table with its ``title``, in words ``how`` it was measured and what was not, and a ``figure`` it may bring."""
 
     title: str
     how: str
     lines: Sequence[Line]
+    figure: Figure | None = None
 
 
 def to_markdown(section: Section) -> str:
@@ -55,7 +68,8 @@ def to_markdown(section: Section) -> str:
         ),
     ]
     notes = [f"- {each.what}: {each.note}" for each in section.lines if each.note]
-    return "\n".join([f"## {section.title}", "", section.how, "", *rows, "", *notes, *([""] if notes else [])])
+    figure = [f"![{section.figure.alt}]({section.figure.name})", ""] if section.figure else []
+    return "\n".join([f"## {section.title}", "", section.how, "", *figure, *rows, "", *notes, *([""] if notes else [])])
 
 
 _REACHED = {True: "yes", False: "**no**", None: "–"}

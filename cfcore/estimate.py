@@ -25,6 +25,8 @@ STEP = {
     "mf": 1e-3,
 }  # seconds of overhead a minibatch
 ALS_NUMBERS = 2**22  # rows of factors that als gathers at a time, as it says itself
+MF_STEPS = 2000  # that an epoch of mf takes at most, as it says itself
+PER_RATING = 28  # bytes of a rating while its data set is in memory: user, movie, stars, time, row of the split
 PER_WEIGHT = 6e-9  # seconds for Adam to update one weight
 PER_PRODUCT = 8e-11  # seconds for one multiply-add of a dense product, there and back
 PER_LOOKUP = 3e-9  # seconds to fetch one number of a row and to add its gradient back
@@ -49,20 +51,34 @@ def estimate(config: RunConfig, *, n_train: int, n_valid: int, n_users: int, n_i
     if config.approach == "scratch":
         return _scratch(config, n, n_train + n_valid, n_users, n_items)
     if config.epochs is None:  # a baseline: a few sums over the ratings
-        return _estimate(n * 2e-7, 0)
+        return _estimate(n * 3e-7, 0)
     if config.approach == "als":
-        return _als(config, n, n_users, n_items)
+        return _als(config, n, n_train + n_valid, n_users, n_items)
     user_width, item_width, layers = _shape(config, n_users, n_items)
     width = user_width + item_width
     inputs = (width, *layers)
     products = sum(a * b for a, b in zip(inputs, (*layers, 1), strict=True)) if layers else width
     weights = n_users * user_width + n_items * item_width + products
-    steps = math.ceil(n_train / config.batch_size) if config.batch_size else 1
+    batch = min(_batch_size(config, n_train) or n_train, n_train)
+    steps = math.ceil(n_train / batch)
     seconds = steps * (STEP.get(config.approach, 0) + weights * PER_WEIGHT)
     seconds += n * (width * PER_LOOKUP + products * PER_PRODUCT)
-    batch = min(config.batch_size or n_train, n_train)
-    memory = FLOAT * (4 * weights + 3 * batch * (width + sum(layers)))  # weights, gradient, two of Adam's moments
-    return _estimate(config.epochs * seconds, memory)
+    memory = (n_train + n_valid) * PER_RATING + (n * 32 if config.approach == "mf" else 0)
+    memory += FLOAT * (4 * weights + 3 * batch * (width + sum(layers)))  # weights, gradient, two of Adam's moments
+    instead = ""
+    if config.batch_size and batch > config.batch_size:
+        instead = (
+            f"Batches of {batch:,} ratings in place of {config.batch_size:,}, so that an epoch takes no more than "
+            f"{MF_STEPS:,} steps: each of them moves all rows."
+        )
+    return replace(_estimate(config.epochs * seconds, memory), instead=instead)
+
+
+def _batch_size(config: RunConfig, n_train: int) -> int | None:
+    """The ratings of a step; ``None`` are all."""
+    if config.approach != "mf":
+        return config.batch_size
+    return max(config.batch_size or 1, (n_train - n_train // 20) // MF_STEPS)  # one in twenty is kept aside
 
 
 def _estimate(seconds: float, memory: float, refused: str | None = None) -> Estimate:
@@ -97,13 +113,13 @@ def _scratch(config: RunConfig, n: float, n_all: int, n_users: int, n_items: int
     return replace(_estimate(epochs * seconds, data, refused), instead=instead)
 
 
-def _als(config: RunConfig, n: float, n_users: int, n_items: int) -> Estimate:
+def _als(config: RunConfig, n: float, n_all: int, n_users: int, n_items: int) -> Estimate:
     """Every rating enters the normal equations of its user and of its movie, and every row solves its own."""
     width = (config.embedding_size or 0) + 1
     seconds = 2 * n * width * (4 * PER_LOOKUP + 2 * width * PER_PRODUCT)
     seconds += (n_users + n_items) * width**3 * PER_PRODUCT
     rows = FLOAT * 3 * (n_users + n_items) * width
-    return _estimate((config.epochs or 1) * seconds, rows + n * 40 + 4 * FLOAT * ALS_NUMBERS)
+    return _estimate((config.epochs or 1) * seconds, rows + n * 40 + n_all * PER_RATING + 4 * FLOAT * ALS_NUMBERS)
 
 
 def _shape(config: RunConfig, n_users: int, n_items: int) -> tuple[int, int, tuple[int, ...]]:

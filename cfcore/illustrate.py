@@ -88,7 +88,8 @@ def _corner(ratings: Ratings, users: np.ndarray, items: np.ndarray) -> Corner:
     row = np.full(ratings.n_users, -1)
     column = np.full(ratings.n_items, -1)
     row[users], column[items] = np.arange(len(users)), np.arange(len(items))
-    inside = (row[ratings.user_idx] >= 0) & (column[ratings.item_idx] >= 0)
+    inside = np.flatnonzero((row >= 0)[ratings.user_idx])  # few of them: only these are looked up among the items
+    inside = inside[column[ratings.item_idx[inside]] >= 0]
     matrix = np.full((len(users), len(items)), np.nan)
     matrix[row[ratings.user_idx[inside]], column[ratings.item_idx[inside]]] = ratings.rating[inside]
     return Corner(matrix=matrix, user_idx=users, item_idx=items)

@@ -5,10 +5,13 @@ mse  = mean((prediction - rating)^2)      rmse = sqrt(mse)      mae = mean(|pred
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+_BLOCK = 1_000_000  # errors computed at a time: 8 MB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +33,7 @@ class Ranking:
 
 def mse(predictions: npt.ArrayLike, ratings: npt.ArrayLike) -> float:
     """Mean squared error of ``predictions`` (n,) against ``ratings`` (n,), summed in float64."""
-    return float(np.mean(np.square(_errors(predictions, ratings))))
+    return _mean(np.square, predictions, ratings)
 
 
 def rmse(predictions: npt.ArrayLike, ratings: npt.ArrayLike) -> float:
@@ -40,14 +43,15 @@ def rmse(predictions: npt.ArrayLike, ratings: npt.ArrayLike) -> float:
 
 def mae(predictions: npt.ArrayLike, ratings: npt.ArrayLike) -> float:
     """Mean absolute error, in stars."""
-    return float(np.mean(np.abs(_errors(predictions, ratings))))
+    return _mean(np.abs, predictions, ratings)
 
 
-def _errors(predictions: npt.ArrayLike, ratings: npt.ArrayLike) -> np.ndarray:
-    predicted = np.asarray(predictions, dtype=np.float64)
-    truth = np.asarray(ratings, dtype=np.float64)
+def _mean(size: Callable[[np.ndarray], np.ndarray], predictions: npt.ArrayLike, ratings: npt.ArrayLike) -> float:
+    """The mean ``size`` of the errors, a block of them at a time: in float64 all would take more than the ratings."""
+    predicted, truth = np.asarray(predictions), np.asarray(ratings)
     if predicted.shape != truth.shape:  # (n, 1) - (n,) would broadcast to (n, n): the article's 40 GB slip
         raise ValueError(f"predictions have shape {predicted.shape}, ratings {truth.shape}: they must be equal")
     if predicted.size == 0:
         raise ValueError("there are no ratings to compare with")
-    return predicted - truth
+    blocks = (slice(start, start + _BLOCK) for start in range(0, len(truth), _BLOCK))
+    return sum(float(size(predicted[at].astype(np.float64) - truth[at]).sum()) for at in blocks) / len(truth)

@@ -15,13 +15,15 @@ from cfcore.approaches import factors_of
 from cfcore.models import Model, to_arrays
 from cfcore.training import EpochResult, Trained
 
+MOST_PREDICTIONS = 200_000  # held-out predictions kept of a run, with their rows 2.4 MB: a sample where there are more
+SAMPLE_SEED = 0
 VECTORS = ("user_factors", "item_factors", "user_bias", "item_bias", "valid_predictions", "valid_rows", "model_")
 
 
 def outcome_of(trained: Trained, valid_rows: np.ndarray | None = None) -> dict[str, Any]:
     """How a run ended, as plain values and arrays that can leave the worker.
 
-    ``valid_rows`` (n_valid,) are the rows of the data set that ``trained.valid_predictions`` go with.
+    ``valid_rows`` (n_valid,) are the rows of the data set that ``trained.valid_predictions`` (n_valid,) go with.
     """
     return {
         "status": trained.status,
@@ -50,14 +52,20 @@ def run_arrays(trained: Trained, valid_rows: np.ndarray | None) -> dict[str, np.
     """The arrays of a finished run, by name.
 
     ``user_factors`` (U, k), ``item_factors`` (M, k) and, where the approach has them, ``user_bias`` (U,) and
-    ``item_bias`` (M,), all NaN where nothing was trained; ``valid_predictions`` (n_valid,) and, where known,
-    ``valid_rows`` (n_valid,); ``snapshot_epochs`` (s,), ``snapshot_item_idx`` (m,), ``snapshot_factors`` (s, m, k);
-    and ``model_...``, from which :func:`cfcore.models.from_arrays` rebuilds the model.
+    ``item_bias`` (M,), all NaN where nothing was trained; ``valid_predictions`` (v,) and, where known, ``valid_rows``
+    (v,), of all held-out ratings or of a sample of :data:`MOST_PREDICTIONS`; ``snapshot_epochs`` (s,),
+    ``snapshot_item_idx`` (m,), ``snapshot_factors`` (s, m, k); and ``model_...``, from which
+    :func:`cfcore.models.from_arrays` rebuilds the model.
     """
+    predictions = trained.valid_predictions
+    if len(predictions) > MOST_PREDICTIONS:
+        kept = np.random.default_rng(SAMPLE_SEED).choice(len(predictions), MOST_PREDICTIONS, replace=False)
+        kept.sort()
+        predictions, valid_rows = predictions[kept], None if valid_rows is None else valid_rows[kept]
     arrays = {
         "user_factors": trained.user_factors,
         "item_factors": trained.item_factors,
-        "valid_predictions": trained.valid_predictions,
+        "valid_predictions": predictions,
         "snapshot_epochs": trained.snapshots.epochs,
         "snapshot_item_idx": trained.snapshots.item_idx,
         "snapshot_factors": trained.snapshots.factors,

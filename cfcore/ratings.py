@@ -125,16 +125,25 @@ class Split:
         """(M,) bool: has at least one training rating."""
         return np.bincount(self.ratings.item_idx[self.train], minlength=self.ratings.n_items) > 0
 
-    def part(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """``user_idx`` (int64), ``item_idx`` (int64) and ``rating`` (float32) of these rows, ready for torch."""
+    def part(self, rows: np.ndarray, index: type = np.int64) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """``user_idx``, ``item_idx`` and ``rating`` (float32) of these rows, ready for torch.
+
+        ``index`` is the type of the first two; ``np.int32`` takes half the memory where there are millions.
+        """
         r = self.ratings
-        return r.user_idx[rows].astype(np.int64), r.item_idx[rows].astype(np.int64), r.rating[rows]
+        users, items = (idx[rows].astype(index, copy=False) for idx in (r.user_idx, r.item_idx))
+        return users, items, r.rating[rows]
 
 
 def encode(raw_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Number raw ids without holes: returns the sorted distinct ids, and for each row its index (int32)."""
+    if raw_ids.dtype.kind == "i" and len(raw_ids) and raw_ids.min() >= 0 and raw_ids.max() < len(raw_ids):
+        there = np.zeros(raw_ids.max() + 1, dtype=bool)  # a place for every possible id: faster than to hash them
+        there[raw_ids] = True
+        index = np.cumsum(there, dtype=np.int32) - 1
+        return np.flatnonzero(there), index[raw_ids]
     codes, distinct = pd.factorize(raw_ids, sort=True)
-    return np.asarray(distinct), codes.astype(np.int32)
+    return np.asarray(distinct, dtype=np.int64 if raw_ids.dtype.kind == "i" else None), codes.astype(np.int32)
 
 
 def make_split(ratings: Ratings, config: SplitConfig) -> Split:
@@ -144,7 +153,7 @@ def make_split(ratings: Ratings, config: SplitConfig) -> Split:
         ValueError: the data set does not have what the split needs, or a part would be empty.
     """
     kind, fraction = config.kind, config.valid_fraction
-    rows = np.arange(len(ratings))
+    n = len(ratings) // 10 if kind == "first10" else len(ratings)
     if kind in FOLDS:
         if kind not in ratings.folds:
             raise ValueError(
@@ -158,14 +167,14 @@ def make_split(ratings: Ratings, config: SplitConfig) -> Split:
         valid = _last_of_each_user(ratings.user_idx, ratings.timestamp, fraction or 0.2)
         how = f"each user's last {fraction:.0%} by time"
     else:
-        if kind == "first10":
-            rows = rows[: len(rows) // 10]
-        shuffled = np.random.default_rng(config.seed).permutation(rows)
-        valid = np.sort(shuffled[: round(len(rows) * (fraction or 0.2))])
+        shuffled = np.random.default_rng(config.seed).permutation(n)
+        valid = np.sort(shuffled[: round(n * (fraction or 0.2))])
         how = f"random {fraction:.0%} held out, seed {config.seed}"
         if kind == "first10":
             how = f"first 10% of the file, then {how}"
-    train = np.setdiff1d(rows, valid, assume_unique=True)
+    trains = np.ones(n, dtype=bool)
+    trains[valid] = False
+    train = np.flatnonzero(trains)
     if len(train) == 0 or len(valid) == 0:
         raise ValueError(
             f"this split leaves {len(train):,} ratings to train on and {len(valid):,} to validate: "

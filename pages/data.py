@@ -18,8 +18,10 @@ from cfcore.ui import state
 from cfcore.ui.components import at_a_glance, choose_one, how_many, terms_of_use, titles, user_names
 from cfcore.ui.frame import page
 from cfcore.ui.sources import catalogue, upload
+from cfcore.ui.words import count
 
 ROW, TABLE = 35, 420  # pixels: one row of a table, and the highest a table may be
+MOST_ROWS = 2000  # sent to the browser; a search goes through all
 CORNERS = {"Busiest corner": top_corner, "Random corner": random_corner}
 
 
@@ -81,6 +83,7 @@ def movies(ratings: Ratings) -> None:
     if table.empty:
         st.info("No movie has that in its title or genres.", icon=":material/search_off:")
         return
+    found, table = len(table), table.head(MOST_ROWS)
     st.dataframe(
         table,
         hide_index=True,
@@ -94,7 +97,10 @@ def movies(ratings: Ratings) -> None:
         },
         alt=f"Table of {how_many(len(table), 'movie', 'movies')} with {', '.join(map(str.lower, table.columns))}.",
     )
-    st.caption(f"{how_many(len(table), 'movie', 'movies')}; a click on a column's name sorts by it.")
+    here = how_many(found, "movie", "movies")
+    if found > MOST_ROWS:
+        here = f"The {count(MOST_ROWS)} most rated of {here}, a search finds the others"
+    st.caption(f"{here}; a click on a column's name sorts by it.")
 
 
 with page("Data", "Which ratings do we learn from, and what do they look like?") as ratings:

@@ -24,16 +24,17 @@ from cfcore.ratings import Split
 from cfcore.training import EpochResult, OnBatch, OnEpoch, OnStart, StopTraining, Stopwatch
 
 ITEM_DAMPING, USER_DAMPING, ROUNDS = 10, 15, 10
+BLOCK = 1_000_000  # ratings looked at together: what is computed on the way stays small, however many there are
 
 
 def train(split: Split, config: RunConfig, on_start: OnStart, on_epoch: OnEpoch, on_batch: OnBatch) -> DotModel:
     watch = Stopwatch()
-    users, items, ratings = split.part(split.train)
+    users, items, ratings = split.part(split.train, np.int32)
     n_users, n_items = split.ratings.n_users, split.ratings.n_items
     mean = ratings.mean(dtype=np.float64)
     user_bias, item_bias = np.zeros(n_users), np.zeros(n_items)
     if config.approach == "bias":
-        user_bias, item_bias = fit_biases(users, items, ratings - mean, n_users, n_items)
+        user_bias, item_bias = fit_biases(users, items, ratings - np.float32(mean), n_users, n_items)
     model = DotModel(
         user_factors=np.zeros((n_users, 0), dtype=np.float32),
         item_factors=np.zeros((n_items, 0), dtype=np.float32),
@@ -41,7 +42,7 @@ def train(split: Split, config: RunConfig, on_start: OnStart, on_epoch: OnEpoch,
         item_bias=item_bias.astype(np.float32),
         offset=float(mean),
     )
-    valid_users, valid_items, valid_ratings = split.part(split.valid)
+    valid_users, valid_items, valid_ratings = split.part(split.valid, np.int32)
     with contextlib.suppress(StopTraining):
         on_epoch(
             EpochResult(
@@ -63,8 +64,15 @@ def fit_biases(
     user_bias = np.zeros(n_users)
     item_bias = np.zeros(n_items)
     for _ in range(ROUNDS):
-        left = np.bincount(items, centred - user_bias[users], minlength=n_items)
-        item_bias = left / (ITEM_DAMPING + item_counts)
-        left = np.bincount(users, centred - item_bias[items], minlength=n_users)
-        user_bias = left / (USER_DAMPING + user_counts)
+        item_bias = _left(items, users, user_bias, centred, n_items) / (ITEM_DAMPING + item_counts)
+        user_bias = _left(users, items, item_bias, centred, n_users) / (USER_DAMPING + user_counts)
     return user_bias, item_bias
+
+
+def _left(own: np.ndarray, other: np.ndarray, bias: np.ndarray, centred: np.ndarray, n_own: int) -> np.ndarray:
+    """For each of ``n_own`` the sum of its ``centred`` ratings less the other side's ``bias`` (n_own,)."""
+    left = np.zeros(n_own)
+    for start in range(0, len(own), BLOCK):
+        at = slice(start, start + BLOCK)
+        left += np.bincount(own[at], centred[at] - bias[other[at]], minlength=n_own)
+    return left

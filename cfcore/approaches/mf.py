@@ -35,6 +35,8 @@ from cfcore.training import EpochResult, OnBatch, OnEpoch, OnStart, StopTraining
 
 ASIDE = 0.05  # of the training ratings, to see when it is time to end
 FIRST = 0.05  # standard deviation of the first factors
+MOST_STEPS = 2000  # an epoch: every step of Adam moves all rows, so with millions of ratings batches are larger
+AT_ONCE = 2**18  # ratings whose errors are computed together: the rows of all would take ten times what the data does
 
 
 def train(split: Split, config: RunConfig, on_start: OnStart, on_epoch: OnEpoch, on_batch: OnBatch) -> DotModel:
@@ -52,13 +54,15 @@ def train(split: Split, config: RunConfig, on_start: OnStart, on_epoch: OnEpoch,
     W = first_rows(n_users + n_movies, k, random).to(device).requires_grad_()  # one table: users first, then movies
     count = torch.bincount(pairs.flatten(), minlength=len(W)).clamp(min=1)
     pull = config.weight_decay / count.sqrt()
-    n_batches = math.ceil(len(ratings) / config.batch_size)
+    batch_size = max(config.batch_size, len(ratings) // MOST_STEPS)
+    n_batches = math.ceil(len(ratings) / batch_size)
     optimizer = Adam([W], lr=config.learning_rate, betas=(0.9, 0.99), fused=True)
     schedule = OneCycleLR(optimizer, config.learning_rate, total_steps=n_batches * config.epochs)
 
     def loss(pairs: Tensor, ratings: Tensor) -> float:
+        blocks = zip(pairs.split(AT_ONCE), ratings.split(AT_ONCE), strict=True)
         with torch.no_grad():
-            return (mean + unit * product(W[pairs]) - ratings).square().mean().item()
+            return sum((mean + unit * product(W[p]) - r).square().sum().item() for p, r in blocks) / len(ratings)
 
     def model() -> DotModel:
         rows, size = W.detach().cpu().numpy(), np.float32(unit)
@@ -75,7 +79,7 @@ def train(split: Split, config: RunConfig, on_start: OnStart, on_epoch: OnEpoch,
     with suppress(StopTraining), threads(1):  # whoever stops a run keeps what it has learned so far
         for epoch in range(1, config.epochs + 1):
             met = 0.0
-            for rows in torch.randperm(len(ratings), generator=random).to(device).split(config.batch_size):
+            for rows in torch.randperm(len(ratings), generator=random).to(device).split(batch_size):
                 chosen = pairs[rows]  # (b, 2)
                 factors = W.index_select(0, chosen.flatten()).view(*chosen.shape, k + 1)  # (b, 2, k + 1)
                 errors = (product(factors) - targets[rows]).square()  # (b,)
@@ -122,7 +126,7 @@ def lengths(rows: Tensor) -> Tensor:
 
 def tensors(split: Split, rows: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
     """The rows of the table that each rating is about, (n, 2), and the ratings (n,)."""
-    users, movies, ratings = map(torch.from_numpy, split.part(rows))
+    users, movies, ratings = map(torch.from_numpy, split.part(rows, np.int32))
     return torch.stack([users, movies + split.ratings.n_users], 1).to(device), ratings.to(device)
 
 

@@ -209,6 +209,10 @@ APPROACHES: Mapping[str, ApproachInfo] = {
                 "batch_size",
                 "seed",
                 epochs={"maximum": 100},
+                batch_size={
+                    "help": "How many ratings make one gradient step; more than this where an epoch would take over "
+                    "2,000 steps, each of which moves all rows.",
+                },
                 weight_decay={
                     "label": "Regularization",
                     "help": "How strongly a row is pulled to zero, for each of its ratings and divided by the root of "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cfcore.config import RunConfig
-from cfcore.estimate import ALS_NUMBERS
+from cfcore.estimate import ALS_NUMBERS, MF_STEPS
 from cfcore.export.lesson_source import cut
 from cfcore.export.script_parts import PRINT, TENSORS, Lesson, code, text
 
@@ -58,6 +58,7 @@ W = first_rows(n_users + n_movies, embedding_size, random).requires_grad_()
 count = torch.bincount(pairs.flatten(), minlength=len(W)).clamp(min=1)
 pull = weight_decay / count.sqrt()
 optimizer = Adam([W], lr=learning_rate, betas=(0.9, 0.99), fused=True)
+batch_size = max(batch_size, len(ratings) // {MF_STEPS})  # every step of Adam moves all rows
 n_batches = math.ceil(len(ratings) / batch_size)
 schedule = OneCycleLR(optimizer, learning_rate, total_steps=n_batches * epochs)
 

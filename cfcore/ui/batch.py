@@ -97,6 +97,16 @@ def predictions_table(arrays: Mapping[str, np.ndarray], ratings: Ratings, order:
     )
 
 
+def _of_all(shown: int, kept: int, n_valid: int | None) -> str:
+    """How many of the held-out ratings are shown, and of how many the predictions were kept."""
+    if n_valid is None or kept >= n_valid:
+        return f"{count(shown)} of {count(kept)} held-out ratings."
+    return (
+        f"{count(shown)} of {count(kept)} held-out ratings: a random sample of all {count(n_valid)}, because a run "
+        "keeps no more predictions. Its errors above are of all."
+    )
+
+
 def _batch(run: Run, ratings: Ratings) -> None:
     task = _task(run)
     if not task.ended:
@@ -168,6 +178,6 @@ def _predictions(run: Run, ratings: Ratings) -> None:
             },
             alt=f"{len(table)} validation ratings with their predictions, {_ORDERS[order].lower()}.",
         )
-        of_all = f"{count(len(table))} of {count(len(arrays['valid_rows']))} held-out ratings. "
-        st.caption(f"{of_all}The error is the prediction minus the rating, in stars.")
+        of_all = _of_all(len(table), len(arrays["valid_rows"]), run.n_valid)
+        st.caption(f"{of_all} The error is the prediction minus the rating, in stars.")
         st.code(GET_PREDS, language="python")

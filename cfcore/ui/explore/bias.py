@@ -11,9 +11,10 @@ from cfcore.embeddings.axes import correlation
 from cfcore.ui.components import table_size
 from cfcore.ui.explore.space import Learned
 from cfcore.ui.frame import guard
-from cfcore.ui.words import sentence
+from cfcore.ui.words import count, sentence
 
 LEAST = (1, 5, 10, 20, 50, 100)
+MOST_FILMS = 2500  # drawn in a scatter: the browser redraws every one of them
 
 
 def bias_tab(learned: Learned) -> None:
@@ -65,7 +66,8 @@ def _scatters(learned: Learned, table: BiasTable, least: int) -> None:
     group = np.full(len(learned), OTHER, dtype=object)
     for name, rows in ((APART, table.apart), (DISLIKED, table.disliked), (LIKED, table.liked)):
         group[rows] = name
-    shown = facts.n_ratings >= least
+    enough = np.flatnonzero(facts.n_ratings >= least)
+    shown = enough[np.lexsort((-facts.n_ratings[enough], group[enough] == OTHER))][:MOST_FILMS]
     films = Biases(
         title=learned.short[shown],
         bias=np.asarray(facts.bias)[shown],
@@ -74,7 +76,8 @@ def _scatters(learned: Learned, table: BiasTable, least: int) -> None:
         group=group[shown],
     )
     left, right = st.columns(2, gap="medium")
-    r = correlation(films.bias, np.log10(films.n_ratings))
+    bias = np.asarray(facts.bias)[enough]
+    r = correlation(bias, np.log10(facts.n_ratings[enough]))
     with left:
         st.vega_lite_chart(
             spec=bias_spec(films, "n_ratings"),
@@ -82,7 +85,7 @@ def _scatters(learned: Learned, table: BiasTable, least: int) -> None:
             key="bias-popularity",
             alt=bias_alt(films, "n_ratings", r),
         )
-    mean_r = correlation(films.bias, films.mean)
+    mean_r = correlation(bias, facts.mean_rating[enough])
     with right:
         st.vega_lite_chart(
             spec=bias_spec(films, "mean", _same(table.stars[shown], films)),
@@ -90,13 +93,16 @@ def _scatters(learned: Learned, table: BiasTable, least: int) -> None:
             key="bias-mean",
             alt=bias_alt(films, "mean", mean_r),
         )
+    only = ""
+    if len(shown) < len(enough):
+        only = f"Drawn are {count(len(shown))} of {count(len(enough))} films: the best known, and those of a group. "
     said = [
         f"with popularity r = {r:.2f}" if r is not None else "",
         f"with the mean r = {mean_r:.2f}" if mean_r else "",
     ]
     st.caption(
-        f"Bias goes along {', '.join(each for each in said if each)}. On the dashed line the bias says the same as the "
-        "mean; the fewer ratings a film has, the closer its bias stays to 0."
+        f"{only}Bias goes along {', '.join(each for each in said if each)}. On the dashed line the bias says the same "
+        "as the mean; the fewer ratings a film has, the closer its bias stays to 0."
     )
 
 

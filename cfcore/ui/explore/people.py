@@ -23,6 +23,7 @@ from cfcore.ui.words import count
 
 FAVOURITES = 10
 MOST_PEOPLE = 200  # drawn at once: those with the most ratings
+MOST_OFFERED = 5_000  # in the select box, whose every option goes to the browser
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -46,7 +47,8 @@ def choose_people(chosen: Chosen, learned: Learned, view: View) -> People:
     n_ratings = np.bincount(ratings.user_idx[chosen.split.train], minlength=ratings.n_users)
     known = np.argsort(-n_ratings, kind="stable")
     known = known[n_ratings[known] > 0]
-    names = dict(zip(user_names(ratings, known), known.tolist(), strict=True))
+    offered = known[:MOST_OFFERED]
+    names = dict(zip(user_names(ratings, offered), offered.tolist(), strict=True))
     if st.session_state.get("explore-person") not in (None, *names):
         st.session_state["explore-person"] = None
     one = st.selectbox(
@@ -58,7 +60,8 @@ def choose_people(chosen: Chosen, learned: Learned, view: View) -> People:
         placeholder="Nobody",
         format_func=lambda name: f"{name} · {count(int(n_ratings[names[name]]))} ratings",
         filter_mode="contains",
-        help="Puts one person on the map, among the films they rated highest.",
+        help="Puts one person on the map, among the films they rated highest."
+        + (f" The {count(MOST_OFFERED)} with the most ratings can be chosen." if len(known) > MOST_OFFERED else ""),
     )
     everybody = st.toggle(
         "All people",
