@@ -74,7 +74,7 @@ def test_at_a_constant_rate_the_sweep_is_the_lesson(small_split: Split, key: str
     config = make_config(key, embedding_size=4, learning_rate=0.02, epochs=6)
     lesson = [result.train_loss for result in approaches.train(small_split, config).history]
     rates = np.full(6, config.learning_rate)
-    losses = engine.sweep(*engine.full_batch(small_split, config), rates, lambda share: None)
+    losses = engine.sweep(*engine.first_loss(small_split, config), rates, lambda share: None)
     np.testing.assert_allclose(losses, lesson, rtol=1e-6)
 
 
@@ -96,7 +96,7 @@ def test_pytorch_with_a_batch_size_is_swept_by_its_batches_and_smoothed_as_fasta
     lesson: list[float] = []
     approaches.train(small_split, config, on_batch=lesson.append)
     rates = np.full(len(lesson), config.learning_rate)  # a second epoch, with its own order, among them
-    losses = engine.sweep(*engine.by_batches(small_split, config), rates, lambda share: None)
+    losses = engine.sweep(*engine.first_loss(small_split, config), rates, lambda share: None)
     np.testing.assert_allclose(losses, lesson, rtol=1e-6)
     average = AvgSmoothLoss(beta=0.98)
     expected = []
@@ -219,9 +219,9 @@ def test_a_wide_network_sees_fewer_rows_and_the_same_curve(
     monkeypatch.setattr(
         engine.scratch, "tensors", lambda split, rows: seen.append(rows) or map(torch.tensor, split.part(rows))
     )
-    engine.full_batch(sample_split, config)
+    engine.first_loss(sample_split, config)
     monkeypatch.setattr(engine, "MOST_WORK", 2 * 10 * 20 * 3000)
-    engine.full_batch(sample_split, config)
+    engine.first_loss(sample_split, config)
     whole, few = seen
     assert len(whole) == min(len(sample_split.train), engine.MOST_ROWS)
     assert len(np.unique(few)) == 3000

@@ -41,6 +41,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from fastai.callback.core import Callback, CancelFitException
 from fastai.callback.schedule import minimum, slide, steep, valley
@@ -84,12 +85,10 @@ def run(inputs: Mapping[str, Any], on_progress: Progress) -> dict[str, Any]:
     split, config = inputs["split"], inputs["config"]
     on_progress = in_time(on_progress)
     learns = hasattr(load(config.approach), "make_learner")
-    curve = (sweep_learner if learns else sweep_full_batch)(split, config, on_progress)
+    curve = (sweep_learner if learns else sweep_by_hand)(split, config, on_progress)
     finite = np.cumprod(np.isfinite(curve).all(axis=0)).astype(bool)  # up to the first that is no number
     rates, raw, smooth = np.array(curve)[:, finite]
-    rule = describe(config.approach).rate_rule
-    if rule == "fifth" and config.batch_size is not None:
-        rule = "valley"  # swept by batches too, so as noisy as fastai's
+    rule = "valley" if by_batches(config) else describe(config.approach).rate_rule
     steps = math.ceil(len(split.train) / (config.batch_size or len(split.train))) * config.epochs
     return {
         "rates": rates,
@@ -154,42 +153,24 @@ class Watch(Callback):
             raise CancelFitException from refusal
 
 
-def sweep_full_batch(split: Split, config: RunConfig, on_progress: Progress) -> Curve:
-    """The same sweep by hand, over the range of the learning-rate setting; every step with all the ratings.
+def by_batches(config: RunConfig) -> bool:
+    """Whether a sweep by hand goes by the run's own batches, noisy as fastai's, and not with all ratings at once."""
+    return config.approach == "pytorch" and config.batch_size is not None
 
-    Only ``pytorch`` with a batch size goes by its batches, as the run does.
-    """
+
+def sweep_by_hand(split: Split, config: RunConfig, on_progress: Progress) -> Curve:
+    """The same sweep without a Learner, over the range of the learning-rate setting."""
     setting = describe(config.approach).settings["learning_rate"]
     rates = np.geomspace(setting.minimum, setting.maximum, STEPS)
-    batched = config.approach == "pytorch" and config.batch_size is not None
-    parts = by_batches(split, config) if batched else full_batch(split, config)
-    with threads(cores(config.batch_size if batched else None)):
-        losses = sweep(*parts, rates, on_progress)
-    return rates[: len(losses)], losses, smoothed(losses) if batched else losses
+    noisy = by_batches(config)
+    with threads(cores(config.batch_size if noisy else None)):
+        losses = sweep(*first_loss(split, config), rates, on_progress)
+    return rates[: len(losses)], losses, smoothed(losses) if noisy else losses
 
 
 def smoothed(losses: np.ndarray) -> np.ndarray:
     """fastai's moving average: 0.98 of what came before, freed from the zero that it began with."""
-    average, found = 0.0, []
-    for step, loss in enumerate(losses, start=1):
-        average = SMOOTH * average + (1 - SMOOTH) * loss
-        found.append(average / (1 - SMOOTH**step))
-    return np.array(found)
-
-
-def by_batches(split: Split, config: RunConfig) -> tuple[Callable[[], Tensor], Optimizer]:
-    """The training loss of ``pytorch`` on its next batch at each call, and what takes its steps."""
-    users, movies, ratings = scratch.tensors(split, split.train)
-    model, optimizer = pytorch.make_model(split, config)
-    random, mse = torch.Generator().manual_seed(config.seed), nn.MSELoss()
-    epochs = (pytorch.batches(len(ratings), config.batch_size, random) for _ in itertools.count())
-    batches = itertools.chain.from_iterable(epochs)
-
-    def loss() -> Tensor:
-        rows = next(batches)
-        return mse(model(users[rows], movies[rows]).squeeze(1), ratings[rows])
-
-    return loss, optimizer
+    return pd.Series(losses).ewm(alpha=1 - SMOOTH).mean().to_numpy()
 
 
 def sweep(loss: Callable[[], Tensor], optimizer: Optimizer, rates: np.ndarray, on_progress: Progress) -> np.ndarray:
@@ -209,24 +190,37 @@ def sweep(loss: Callable[[], Tensor], optimizer: Optimizer, rates: np.ndarray, o
     return np.array(losses)
 
 
-def full_batch(split: Split, config: RunConfig) -> tuple[Callable[[], Tensor], Optimizer]:
-    """The training loss of ``scratch`` or ``pytorch`` at its present weights, and what takes its steps."""
+def first_loss(split: Split, config: RunConfig) -> tuple[Callable[[], Tensor], Optimizer]:
+    """The training loss of an untrained model without a Learner, at its present weights, and what takes its steps."""
     rows = split.train
     width = 2 * config.embedding_size * (config.hidden_size or _UNITS)
     most = min(MOST_ROWS, int(MOST_WORK / width))
-    if len(rows) > most:
+    if len(rows) > most and not by_batches(config):
         rows = np.random.default_rng(config.seed).choice(rows, most, replace=False)
     if config.approach == "mf":
         return table_of_rows(split, config, rows)
-    users, movies, ratings = scratch.tensors(split, rows)
     if config.approach == "pytorch":
-        model, optimizer = pytorch.make_model(split, config)
-        mse = nn.MSELoss()
-        return lambda: mse(model(users, movies).squeeze(1), ratings), optimizer
+        return network(split, config, rows)
+    users, movies, ratings = scratch.tensors(split, rows)
     n_users, n_movies = split.ratings.n_users, split.ratings.n_items
     U, V = scratch.first_factors(n_users, n_movies, config)
     loss = scratch.index(users, movies, ratings, n_users, n_movies)  # all lookups compute the same
     return lambda: loss(U, V), SGD([U, V], lr=config.learning_rate)  # which is w -= lr * w.grad
+
+
+def network(split: Split, config: RunConfig, rows: np.ndarray) -> tuple[Callable[[], Tensor], Optimizer]:
+    """The loss of ``pytorch`` on its next batch of ``rows``, on all of them without a batch size, and its Adam."""
+    users, movies, ratings = scratch.tensors(split, rows)
+    model, optimizer = pytorch.make_model(split, config)
+    random, mse = torch.Generator().manual_seed(config.seed), nn.MSELoss()
+    epochs = (pytorch.batches(len(ratings), config.batch_size, random) for _ in itertools.count())
+    batches = itertools.chain.from_iterable(epochs)
+
+    def loss() -> Tensor:
+        at = next(batches)
+        return mse(model(users[at], movies[at]).squeeze(1), ratings[at])
+
+    return loss, optimizer
 
 
 def table_of_rows(split: Split, config: RunConfig, rows: np.ndarray) -> tuple[Callable[[], Tensor], Optimizer]:
