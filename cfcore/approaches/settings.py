@@ -28,7 +28,7 @@ class Setting:
     optional: bool = False
     left_out: str = ""
     when_left_out: str = ""
-    usual: float = 50
+    usual: int = 50
 
     def check(self, value: Any) -> None:
         """Raises ``ValueError``, with the allowed values, when ``value`` is not one of them."""

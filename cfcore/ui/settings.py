@@ -177,7 +177,7 @@ def _leave_out(approach: str, setting: Setting, left_out: bool) -> None:
     """The switch of a setting that may be left out."""
 
     def take(out: bool) -> None:
-        draft.change(approach, setting.name, None if out else _usual(setting))
+        draft.change(approach, setting.name, None if out else setting.usual)
 
     st.caption(setting.label)
     st.toggle(
@@ -242,10 +242,6 @@ def _take_split(approach: str, name: str, value: float | None) -> None:
         draft.wrong()[key] = (value, sentence(str(problem)))
     else:
         draft.change_split(approach, name, value)
-
-
-def _usual(setting: Setting) -> Any:
-    return int(min(max(setting.usual, setting.minimum), setting.maximum))
 
 
 def _pairs(settings: list[Setting]) -> list[list[Setting]]:
