@@ -53,10 +53,7 @@ def train(split: Split, config: RunConfig, on_start: OnStart, on_epoch: OnEpoch,
 
     on_start(model.to_model())
     watch = Stopwatch()
-    with (
-        suppress(StopTraining),
-        threads(cores(config.batch_size)),
-    ):  # whoever stops a run keeps what it has learned so far
+    with suppress(StopTraining), threads(cores(config.batch_size)):  # a stopped run keeps what it has learned
         for epoch in range(1, config.epochs + 1):
             model.train()
             summed = 0.0
