@@ -11,9 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cfcore import approaches
+from cfcore import approaches, estimate
 from cfcore.approaches import als, make_config, mf
 from cfcore.config import SplitConfig
+from cfcore.export import script_tuned
 from cfcore.models import DotModel
 from cfcore.ratings import Ratings, Split, make_split
 from tests.conftest import make_ratings
@@ -106,6 +107,13 @@ def test_another_scale_gives_the_same_predictions_on_that_scale(sample_split: Sp
     stars = approaches.train(sample_split, config).valid_predictions
     percent = approaches.train(replace(sample_split, ratings=hundred), config).valid_predictions
     np.testing.assert_allclose(percent, stars * 25 - 25, atol=0.05)
+
+
+def test_what_estimate_and_script_repeat_is_what_the_lessons_say() -> None:
+    """They may not import the lessons, which import torch."""
+    assert (estimate.MF_STEPS, estimate.ALS_NUMBERS) == (mf.MOST_STEPS, als.MOST_NUMBERS)
+    assert (script_tuned.ASIDE, script_tuned.FIRST, script_tuned.FIRST_ALS) == (mf.ASIDE, mf.FIRST, als.FIRST)
+    assert mf.ASIDE == 1 / 20  # as the estimate counts
 
 
 def test_mf_trains_on_all_but_one_in_twenty(sample_split: Split) -> None:
