@@ -31,6 +31,7 @@ SETTINGS = {  # the option's name and type for each setting an approach may have
     "batch_size": int,
     "weight_decay": float,
     "hidden_size": int,
+    "implicit_size": int,
     "seed": int,
 }
 

@@ -87,6 +87,7 @@ class RunConfig:
     batch_size: int = ABSENT
     weight_decay: float = ABSENT
     hidden_size: int = ABSENT
+    implicit_size: int = ABSENT
     layers: tuple[int, ...] = ABSENT
     y_range: tuple[float, float] = ABSENT
     bias: str = ABSENT
@@ -99,7 +100,7 @@ class RunConfig:
             value = getattr(self, name)
             if value is not None and not _is_number(value):
                 raise ValueError(f"{name} must be a finite number, not {value!r}")
-        for name in ("epochs", "embedding_size", "batch_size", "hidden_size", "seed"):
+        for name in ("epochs", "embedding_size", "batch_size", "hidden_size", "implicit_size", "seed"):
             value = getattr(self, name)
             if value is not None and not _is_int(value):
                 raise ValueError(f"{name} must be a whole number, not {value!r}")

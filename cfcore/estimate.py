@@ -25,10 +25,12 @@ STEP = {
     "mf": 1e-3,
 }  # seconds of overhead a minibatch
 ALS_NUMBERS = 2**22  # rows of factors that als gathers at a time, as it says itself
+BAYES_NUMBERS = 2**22  # in the matrices of the rows that bayes solves for at a time, as it says itself
 MF_STEPS = 2000  # that an epoch of mf takes at most, as it says itself
 PER_RATING = 28  # bytes of a rating while its data set is in memory: user, movie, stars, time, row of the split
 PER_WEIGHT = 6e-9  # seconds for Adam to update one weight
 PER_PRODUCT = 8e-11  # seconds for one multiply-add of a dense product, there and back
+PER_SUM = 2e-10  # seconds to add one number of a matrix to a sum
 PER_LOOKUP = 3e-9  # seconds to fetch one number of a row and to add its gradient back
 
 
@@ -54,6 +56,8 @@ def estimate(config: RunConfig, *, n_train: int, n_valid: int, n_users: int, n_i
         return _estimate(n * 3e-7, 0)
     if config.approach == "als":
         return _als(config, n, n_train + n_valid, n_users, n_items)
+    if config.approach == "bayes":
+        return _bayes(config, n, n_train + n_valid, n_users, n_items)
     user_width, item_width, layers = _shape(config, n_users, n_items)
     width = user_width + item_width
     inputs = (width, *layers)
@@ -120,6 +124,16 @@ def _als(config: RunConfig, n: float, n_all: int, n_users: int, n_items: int) ->
     seconds += (n_users + n_items) * width**3 * PER_PRODUCT
     rows = FLOAT * 3 * (n_users + n_items) * width
     return _estimate((config.epochs or 1) * seconds, rows + n * 40 + n_all * PER_RATING + 4 * FLOAT * ALS_NUMBERS)
+
+
+def _bayes(config: RunConfig, n: float, n_all: int, n_users: int, n_items: int) -> Estimate:
+    """Every rating adds a matrix to those of its user and of its movie; every row inverts its own, and keeps it."""
+    width = (config.embedding_size or 0) + 2
+    rows = n_users + n_items
+    seconds = (config.epochs or 1) * (2 * n * width**2 * PER_SUM + rows * width**3 * PER_PRODUCT * 6)
+    seconds += n_all * (config.implicit_size or 0) * 1e-7
+    matrices = FLOAT * (rows * width**2 + 8 * BAYES_NUMBERS)
+    return _estimate(seconds, matrices + n * 40 + n_all * PER_RATING)
 
 
 def _shape(config: RunConfig, n_users: int, n_items: int) -> tuple[int, int, tuple[int, ...]]:

@@ -25,6 +25,7 @@ FAST = {  # settings with which each approach learns the sample in a second or t
     "fastai_dot": {"epochs": 3, "batch_size": 512, "learning_rate": 2e-2},
     "mf": {"epochs": 3, "learning_rate": 0.05, "batch_size": 512},
     "als": {"epochs": 3, "embedding_size": 8},
+    "bayes": {"epochs": 3, "embedding_size": 8, "implicit_size": 5},
     "global_mean": {},
     "bias": {},
 }

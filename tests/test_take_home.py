@@ -52,6 +52,7 @@ TOLERANCE = {
     "fastai_dot": 1e-3,
     "mf": 1e-5,
     "als": 1e-5,
+    "bayes": 1e-5,
 }
 NO_STORE = cast(RunStore, None)  # programs need none
 FASTAI: dict[str, Any] = {"epochs": 2, "batch_size": 1024}
@@ -64,6 +65,7 @@ SAMPLE = {
     "pytorch by batches": make_config("pytorch", epochs=3, learning_rate=0.01, batch_size=512),
     "mf": make_config("mf", epochs=3, batch_size=512),
     "als": make_config("als", epochs=2, embedding_size=8),
+    "bayes": make_config("bayes", epochs=2, embedding_size=8, implicit_size=4),
     "fastai_custom": make_config("fastai_custom", embedding_size=8, hidden_size=8, **FASTAI),
     "fastai_nn": make_config("fastai_nn", **FASTAI),
     "fastai_nn sized": make_config("fastai_nn", embedding_size=6, layers=(8,), **FASTAI),

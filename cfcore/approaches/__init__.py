@@ -12,17 +12,10 @@ from typing import Any, cast
 
 import numpy as np
 
-from cfcore.approaches.registry import (
-    APPROACHES,
-    ARTICLE,
-    BASELINES,
-    FIELDS,
-    ApproachInfo,
-    Setting,
-    acting,
-    describe,
-    make_config,
-)
+from cfcore.approaches.configure import acting, describe, make_config
+from cfcore.approaches.info import ApproachInfo
+from cfcore.approaches.registry import APPROACHES, ARTICLE, BASELINES
+from cfcore.approaches.settings import FIELDS, Setting
 from cfcore.config import RunConfig
 from cfcore.memory import PeakMemory
 from cfcore.metrics import mae, mse, rmse

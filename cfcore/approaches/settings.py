@@ -98,6 +98,15 @@ FIELDS: Mapping[str, Setting] = {
             maximum=1000,
         ),
         Setting(
+            name="implicit_size",
+            label="Implicit factors",
+            help="How many numbers tell the prior of a row who rated what, whatever the stars; with 0 all users share "
+            "one prior, and all movies another.",
+            kind="int",
+            minimum=0,
+            maximum=100,
+        ),
+        Setting(
             name="layers",
             label="Hidden layers",
             help="The widths of the hidden layers, first to last, such as 100, 50.",

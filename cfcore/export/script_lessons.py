@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from cfcore.config import RunConfig
 from cfcore.export.lesson_source import cut
 from cfcore.export.script_parts import PRINT, TENSORS, Cell, Lesson, code, text
-from cfcore.export.script_tuned import als, mf
+from cfcore.export.script_tuned import als, bayes, mf
 
 
 def scratch(config: RunConfig) -> Lesson:
@@ -244,4 +244,5 @@ LESSONS: Mapping[str, Callable[[RunConfig], Lesson]] = {
     "fastai_dot": fastai_dot,
     "mf": mf,
     "als": als,
+    "bayes": bayes,
 }

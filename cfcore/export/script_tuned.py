@@ -1,13 +1,14 @@
-"""The second half of a script for the two approaches that the article leaves out; see ``script_lessons``."""
+"""The second half of a script for the three approaches that the article leaves out; see ``script_lessons``."""
 
 from __future__ import annotations
 
 from cfcore.config import RunConfig
-from cfcore.estimate import ALS_NUMBERS, MF_STEPS
+from cfcore.estimate import ALS_NUMBERS, BAYES_NUMBERS, MF_STEPS
 from cfcore.export.lesson_source import cut
 from cfcore.export.script_parts import PRINT, TENSORS, Lesson, code, text
 
-ASIDE, FIRST, FIRST_ALS = 0.05, 0.05, 0.1  # as in mf and als, which import torch
+ASIDE, FIRST, FIRST_ALS = 0.05, 0.05, 0.1  # as in mf, als and bayes, which import torch
+NOISE, LEAST_NOISE = 0.7, 1e-4  # as in bayes
 
 
 def mf(config: RunConfig) -> Lesson:
@@ -141,6 +142,67 @@ for epoch in range(1, epochs + 1):
             sought[owners] = solve(still, others, targets, places, ridge)
 {PRINT.format(train="loss(users, movies, ratings)", valid="loss(valid_users, valid_movies, valid_ratings)")}
 predictions = (mean + unit * product(X, Y, valid_users, valid_movies)).numpy()
+"""),
+        ),
+    )
+
+
+def bayes(config: RunConfig) -> Lesson:
+    return Lesson(
+        packages=("torch", "scipy"),
+        imports=(
+            "import torch",
+            "from scipy.sparse import csr_array",
+            "from scipy.sparse.linalg import svds",
+            "from torch import Tensor",
+            "from torch.nn.functional import embedding_bag",
+        ),
+        cells=(
+            text(
+                "## Rows that know how sure they are\n\n"
+                "Every row is a normal distribution. What is unsure of a movie counts as less for its users, and the\n"
+                "other way round; before any rating a row is guessed from who rated what."
+            ),
+            code(f"""\
+MOST_NUMBERS = {BAYES_NUMBERS}  # in the matrices of those who are solved for together
+FIRST = {FIRST_ALS}  # standard deviation of the first factors, and of what is not known of them
+
+
+{cut("bayes", "Side", "solve", "product", "who_rated_what", "groups", "together")}
+
+
+{TENSORS}
+
+users, movies, ratings = tensors(train)
+valid_users, valid_movies, valid_ratings = tensors(valid)
+mean, unit = ratings.mean(), ratings.std()
+targets = (ratings - mean) / unit
+"""),
+            text("## A few rounds\n\nAfter every half, the prior and the noise become those that suit what was found."),
+            code(f"""\
+k = embedding_size
+random = torch.Generator().manual_seed(seed)
+first = FIRST * torch.randn(n_movies, k, generator=random)
+v_users, v_movies = who_rated_what(users, movies, n_users, n_movies, implicit_size)
+U, M = Side(torch.zeros(n_users, k), v_users), Side(first, v_movies)
+of_users, of_movies = groups(users, movies, targets, n_users, k), groups(movies, users, targets, n_movies, k)
+
+
+def loss(users, movies, ratings):
+    return (mean + unit * product(U, M, users, movies) - ratings).square().mean().item()
+
+
+noise = {NOISE}
+train_losses, valid_losses = [], []
+for epoch in range(1, epochs + 1):
+    for sought, still, parts in ((U, M, of_users), (M, U, of_movies)):
+        error = targets.square().sum().item()
+        for part in parts:
+            error += solve(sought, still, *part, noise)
+        noise = max(error / len(targets), {LEAST_NOISE})  # the mean squared error, over all that is unsure
+        sought.learn_prior()
+{PRINT.format(train="loss(users, movies, ratings)", valid="loss(valid_users, valid_movies, valid_ratings)")}
+predictions = (mean + unit * product(U, M, valid_users, valid_movies)).numpy()
 """),
         ),
     )

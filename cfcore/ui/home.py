@@ -70,7 +70,7 @@ def ways_to_train() -> None:
     for column, key in zip(st.columns(len(ARTICLE), gap="small"), ARTICLE, strict=True):
         with column:
             _approach_card(key)
-    st.subheader("Two more that the article leaves out: faster, and better", anchor=False)
+    st.subheader("Three more that the article leaves out: faster, or better", anchor=False)
     for column, key in zip(st.columns(len(more), gap="small"), more, strict=True):
         with column:
             _approach_card(key)

@@ -21,6 +21,7 @@ QUICK = {  # a few epochs of each approach on the sample
     "fastai_dot": "epochs=2&batch_size=512",
     "mf": "epochs=3",
     "als": "epochs=2",
+    "bayes": "epochs=2",
 }
 LONG = "approach=fastai_custom&epochs=100&batch_size=64"
 
