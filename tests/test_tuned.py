@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cfcore import approaches, estimate
-from cfcore.approaches import als, make_config, mf
+from cfcore.approaches import als, bayes, make_config, mf
 from cfcore.config import SplitConfig
 from cfcore.export import script_tuned
 from cfcore.models import DotModel
@@ -100,7 +100,7 @@ def test_groups_hold_every_rating_once_with_its_owner(own: list[int], most: int)
     assert sorted(seen) == list(range(len(own)))
 
 
-@pytest.mark.parametrize("key", ["als", "mf"])
+@pytest.mark.parametrize("key", ["als", "bayes", "mf"])
 def test_another_scale_gives_the_same_predictions_on_that_scale(sample_split: Split, key: str) -> None:
     hundred = replace(sample_split.ratings, rating=sample_split.ratings.rating * 25 - 25, scale=(0.0, 100.0))
     config = make_config(key, epochs=2)
@@ -113,6 +113,8 @@ def test_what_estimate_and_script_repeat_is_what_the_lessons_say() -> None:
     """They may not import the lessons, which import torch."""
     assert (estimate.MF_STEPS, estimate.ALS_NUMBERS) == (mf.MOST_STEPS, als.MOST_NUMBERS)
     assert (script_tuned.ASIDE, script_tuned.FIRST, script_tuned.FIRST_ALS) == (mf.ASIDE, mf.FIRST, als.FIRST)
+    assert (estimate.BAYES_NUMBERS, script_tuned.FIRST_ALS) == (bayes.MOST_NUMBERS, bayes.FIRST)
+    assert (script_tuned.NOISE, script_tuned.LEAST_NOISE) == (bayes.NOISE, bayes.LEAST_NOISE)
     assert mf.ASIDE == 1 / 20  # as the estimate counts
 
 
