@@ -48,7 +48,7 @@ def test_home_shows_the_data_at_a_glance_and_the_ways_to_train() -> None:
     assert numbers["Users"] == f"{ratings.n_users:,}"
     assert "These ratings are simulated" in texts(app)
     links = [element.proto.label for element in app.get("page_link")]
-    assert sum(label.startswith("**") for label in links) == 5 + 2 + 3
+    assert sum(label.startswith("**") for label in links) == 5 + 3 + 3
 
 
 def test_the_citations_address_stays_a_link() -> None:

@@ -32,7 +32,7 @@ from contextlib import suppress
 import numpy as np
 import torch
 from scipy.sparse import csr_array
-from scipy.sparse.linalg import svds
+from sklearn.decomposition import TruncatedSVD
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
@@ -172,8 +172,8 @@ def who_rated_what(users: Tensor, movies: Tensor, n_users: int, n_movies: int, s
     count_users, count_movies = torch.bincount(users, minlength=n_users), torch.bincount(movies, minlength=n_movies)
     weights = (count_users[users] * count_movies[movies]).float() ** -0.25
     pattern = csr_array((weights.numpy(), (users.numpy(), movies.numpy())), shape=(n_users, n_movies))
-    left, values, right = svds(pattern, k=size, v0=np.ones(min(pattern.shape), np.float32))
-    return torch.from_numpy(left * values), torch.from_numpy(right.T * values)
+    svd = TruncatedSVD(size, random_state=0)
+    return torch.from_numpy(svd.fit_transform(pattern)), torch.from_numpy(svd.fit_transform(pattern.T))
 
 
 def groups(own: Tensor, others: Tensor, t: Tensor, n_own: int, k: int) -> list[tuple[slice, Tensor, Tensor, Tensor]]:

@@ -149,11 +149,11 @@ predictions = (mean + unit * product(X, Y, valid_users, valid_movies)).numpy()
 
 def bayes(config: RunConfig) -> Lesson:
     return Lesson(
-        packages=("torch", "scipy"),
+        packages=("torch", "scipy", "scikit-learn"),
         imports=(
             "import torch",
             "from scipy.sparse import csr_array",
-            "from scipy.sparse.linalg import svds",
+            "from sklearn.decomposition import TruncatedSVD",
             "from torch import Tensor",
             "from torch.nn.functional import embedding_bag",
         ),
