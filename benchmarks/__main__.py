@@ -21,6 +21,7 @@ from benchmarks.table import Section, to_markdown
 SECTIONS = {
     "lessons": "benchmarks.lessons",
     "peers": "benchmarks.peers",
+    "ladder": "benchmarks.ladder",
     "pages": "benchmarks.pages",
     "scale": "benchmarks.scale",
 }
