@@ -14,7 +14,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -81,9 +81,13 @@ class _Look:
 
 
 class Aside:
-    """The tasks and looks of one queue; :meth:`attach` gives it the cluster, which may come late and change."""
+    """The tasks and looks of one queue; :meth:`attach` gives it the cluster, which may come late and change.
 
-    def __init__(self) -> None:
+    ``wake`` is called whenever there is a new task: the cluster may not have been started yet.
+    """
+
+    def __init__(self, wake: Callable[[], object] = lambda: None) -> None:
+        self._wake = wake
         self._lock = threading.Lock()
         self._cluster: Cluster | None = None
         self._problem = ""
@@ -113,6 +117,7 @@ class Aside:
             self._tasks.move_to_end(key)
         for future in unwanted:
             future.cancel()
+        self._wake()
         self._send()
         return task
 

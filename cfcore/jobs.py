@@ -23,21 +23,14 @@ from typing import TYPE_CHECKING, Any
 
 from cfcore.aside import Aside
 from cfcore.config import RunRequest
-from cfcore.runs import ORPHANED as CLOSED
-from cfcore.runs import Run, RunStore, StoreError
+from cfcore.runs import LOST, ORPHANED, STOPPED_EARLY, STOPPING, Run, RunStore, StoreError
 from cfcore.servers import BEAT_SECONDS, this_server
 from cfcore.training import EpochResult
 
 if TYPE_CHECKING:  # importing distributed takes half a second: the background thread does it
     from cfcore.cluster import Cluster, Future
 
-LOST = (
-    "The worker was lost (killed, or out of memory) while it trained this run. A new one is starting: "
-    "try again, with a smaller embedding or another lookup if memory is short."
-)
 ENDED = "The queue of runs has ended: start the app again."
-STOPPED_EARLY = "Stopped before it started."
-STOPPING = "Stopping."
 _CLOSE_SECONDS = 20
 _LOOK_SECONDS = 0.05  # how often to see whether a task has ended
 _PAUSE_SECONDS = 1.0  # before trying again what failed
@@ -65,9 +58,13 @@ class _Flight:
 
 
 class Jobs:
-    """Runs requests on Dask workers and keeps what comes of them in ``store``. Starts at once, in the background."""
+    """Runs requests on Dask workers and keeps what comes of them in ``store``. Starts in the background.
 
-    def __init__(self, store: RunStore) -> None:
+    Workers start ``after`` so many seconds, or as soon as there is work: a worker that loads PyTorch and a browser that
+    loads its first page would share the same two cores, and nobody presses Train before there is a page.
+    """
+
+    def __init__(self, store: RunStore, *, after: float = 0.0) -> None:
         self._store = store
         self._server = this_server()
         self._topic = f"latent-lab-{secrets.token_hex(8)}"
@@ -78,7 +75,8 @@ class Jobs:
         self._retried: set[str] = set()
         self._next_beat = 0.0
         self._cluster: Cluster | None = None
-        self._aside = Aside()
+        self._after, self._wanted = after, threading.Event()
+        self._aside = Aside(wake=self._wanted.set)
         self.compute, self.peek = self._aside.compute, self._aside.peek  # what is done beside training
         self._closing = False
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -93,15 +91,15 @@ class Jobs:
         Raises:
             StoreError: the run cannot be kept.
         """
-        run = self._store.create(
-            request, visitor=visitor, dataset_title=dataset_title, server=self._server, group=group
-        )
+        owned = {"visitor": visitor, "server": self._server, "group": group}
+        run = self._store.create(request, dataset_title=dataset_title, **owned)
         with self._lock:
             if not self._closing:
                 self._waiting.append(run.id)
         if self._closing:
-            self._store.fail(run.id, CLOSED)
+            self._store.fail(run.id, ORPHANED)
         self._inbox.put(self._hand_out)
+        self._wanted.set()
         return run
 
     def stop(self, run_id: str) -> None:
@@ -138,6 +136,7 @@ class Jobs:
             self._closing = True
         atexit.unregister(self.close)
         self._inbox.put(lambda: None)
+        self._wanted.set()
         self._thread.join(_CLOSE_SECONDS)
 
     def _starting(self) -> list[str]:
@@ -147,7 +146,9 @@ class Jobs:
 
     def _work(self) -> None:
         try:
-            self._begin()
+            self._wanted.wait(self._after)
+            if not self._closing:
+                self._begin()
             while not self._closing:
                 self._do_next()
         finally:
@@ -155,7 +156,7 @@ class Jobs:
                 self._closing = True
                 mine = [*self._flights, *self._waiting]
             with contextlib.suppress(StoreError):
-                self._fail(mine, CLOSED)
+                self._fail(mine, ORPHANED)
             cluster, self._cluster = self._cluster, None
             self._set_state("failed", ENDED)
             if cluster is not None:

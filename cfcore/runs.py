@@ -32,7 +32,15 @@ __all__ = ["ACTIVE", "STATUSES", "Run", "RunStore", "StoreError"]
 
 ACTIVE = ("queued", "running")
 STATUSES = ("queued", "running", "done", "stopped", "diverged", "failed")
+
+# What is said of a run that did not end by itself.
 ORPHANED = "The server stopped before this run ended: start it again."
+LOST = (
+    "The worker was lost (killed, or out of memory) while it trained this run. A new one is starting: "
+    "try again, with a smaller embedding or another lookup if memory is short."
+)
+STOPPED_EARLY = "Stopped before it started."
+STOPPING = "Stopping."
 
 TRASH_SECONDS = 24 * 3600
 _IS_ACTIVE = "status IN ('queued', 'running')"

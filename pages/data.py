@@ -4,14 +4,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from cfcore.charts import (
-    matrix_corner,
-    matrix_corner_alt,
-    popularity_alt,
-    popularity_curve,
-    rating_histogram,
-    rating_histogram_alt,
-)
+from cfcore import charts
 from cfcore.illustrate import random_corner, top_corner
 from cfcore.ratings import Ratings
 from cfcore.ui import state
@@ -29,12 +22,14 @@ def spread_of_ratings(ratings: Ratings) -> None:
     left, right = st.columns(2, gap="medium")
     with left:
         st.markdown("**Which ratings are given**")
-        st.altair_chart(rating_histogram(ratings.rating), width="stretch", alt=rating_histogram_alt(ratings.rating))
+        st.altair_chart(
+            charts.rating_histogram(ratings.rating), width="stretch", alt=charts.rating_histogram_alt(ratings.rating)
+        )
     with right:
         st.markdown("**Who gets them: ratings of each movie**")
         per_item = np.bincount(ratings.item_idx, minlength=ratings.n_items)
-        st.altair_chart(popularity_curve(per_item), width="stretch", alt=popularity_alt(per_item))
-        st.caption(popularity_alt(per_item))
+        st.altair_chart(charts.popularity_curve(per_item), width="stretch", alt=charts.popularity_alt(per_item))
+        st.caption(charts.popularity_alt(per_item))
 
 
 def matrix(ratings: Ratings) -> None:
@@ -42,13 +37,13 @@ def matrix(ratings: Ratings) -> None:
     which = choose_one("Corner", {name: name for name in CORNERS}, "corner")
     corner = CORNERS[which](ratings, 15, 20)
     st.altair_chart(
-        matrix_corner(
+        charts.matrix_corner(
             corner.matrix, user_names(ratings, corner.user_idx), titles(ratings, corner.item_idx), scale=ratings.scale
         ),
         width="stretch",
-        alt=matrix_corner_alt(corner.matrix),
+        alt=charts.matrix_corner_alt(corner.matrix),
     )
-    st.caption(f"{matrix_corner_alt(corner.matrix)} To predict what would stand in a hole is the whole task.")
+    st.caption(f"{charts.matrix_corner_alt(corner.matrix)} To predict what would stand in a hole is the whole task.")
 
 
 @st.cache_data(max_entries=3, show_spinner=False)

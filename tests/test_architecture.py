@@ -90,7 +90,7 @@ def on_a_worker(path: Path) -> bool:
 
 
 def test_no_approach_imports_another() -> None:
-    lessons = {"scratch", "pytorch", "fastai_custom", "fastai_nn", "fastai_dot", "baseline"}
+    lessons = {"scratch", "pytorch", "fastai_custom", "fastai_nn", "fastai_dot", "mf", "als", "bayes", "baseline"}
     for lesson in lessons:
         for name in imports(ROOT / "cfcore" / "approaches" / f"{lesson}.py"):
             parts = name.split(".")
@@ -114,6 +114,17 @@ def test_a_page_process_never_loads_torch() -> None:
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip() == "[]"
+
+
+def test_what_stands_before_the_first_chart_does_not_wait_for_altair() -> None:
+    """The Train page, all of it, in a fresh process that would notice."""
+    top = [
+        line for line in (ROOT / "pages" / "train.py").read_text().splitlines() if line.startswith(("import", "from"))
+    ]
+    code = "\n".join(["import sys", *top, "print('altair' in sys.modules)"])
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip() == "False"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

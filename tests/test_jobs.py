@@ -18,11 +18,11 @@ import pytest
 from cfcore import datasets
 from cfcore.approaches import describe, make_config
 from cfcore.config import RunConfig, RunRequest, SplitConfig
-from cfcore.jobs import LOST, STOPPED_EARLY, Jobs
+from cfcore.jobs import Jobs
 from cfcore.metrics import mse
 from cfcore.nanny import NICENESS
 from cfcore.ratings import Ratings, make_split
-from cfcore.runs import ORPHANED, RunStore, StoreError
+from cfcore.runs import LOST, ORPHANED, STOPPED_EARLY, RunStore, StoreError
 from tests.fake_approaches import warmed_up
 from tests.jobs_support import ENVIRONMENT, Server, started
 from tests.waiting import wait_until
@@ -268,6 +268,34 @@ def test_a_queue_that_cannot_start_says_why(
     finally:
         jobs.close()
     assert server.end(server.submit("global_mean")).status == "failed"  # nothing is ever left waiting
+
+
+@pytest.mark.parametrize("kind", ["run", "task"])
+def test_workers_that_start_later_start_with_the_first_work(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    store = RunStore(tmp_path)
+    jobs = Jobs(store, after=3600)
+    try:
+        assert jobs._cluster is None
+        assert jobs.status().state == "starting"
+        if kind == "run":
+            assert Server(jobs, store).end(Server(jobs, store).submit("global_mean")).status == "done"
+        else:
+            task = jobs.compute("lesson", "a", {"kind": "none"})
+            wait_until(lambda: task.ended)
+            assert jobs.status().state == "ready"
+    finally:
+        jobs.close()
+
+
+def test_a_queue_that_never_had_work_ends_at_once(tmp_path: Path) -> None:
+    jobs = Jobs(RunStore(tmp_path), after=3600)
+    jobs.close()
+    assert not jobs._thread.is_alive()
+    assert jobs._cluster is None
 
 
 def test_closing_fails_what_has_not_ended(tmp_path: Path) -> None:

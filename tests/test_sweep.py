@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cfcore.approaches import describe, make_config
-from cfcore.charts.compare import MOST_CURVES, Curve, View, compare_alt, compare_spec, ema
+from cfcore.charts import MOST_CURVES
+from cfcore.charts.compare import Curve, View, compare_alt, compare_spec, ema
 from cfcore.charts.sweep import sweep_alt, sweep_height, sweep_spec, sweep_table
 from cfcore.config import RunRequest, SplitConfig
 from cfcore.estimate import estimate

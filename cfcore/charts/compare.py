@@ -21,6 +21,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from cfcore.charts import MOST_CURVES
 from cfcore.charts.curves import (
     AXES_HEIGHT,
     LABEL_HEIGHT,
@@ -40,7 +41,6 @@ Axis = Literal["epoch", "update", "seconds"]
 Parts = Literal["both", "valid", "train"]
 
 COMPARE_HEIGHT = 440  # pixels
-MOST_CURVES = 8
 _TITLES = {"epoch": "Epoch", "update": "Updates (gradient steps)", "seconds": "Seconds of training"}
 _SHAPES = ["circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "triangle-right", "triangle-left"]
 _SLOTS = [str(slot) for slot in range(MOST_CURVES)]

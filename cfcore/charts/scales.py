@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import altair as alt
+if TYPE_CHECKING:
+    import altair as alt
 
-Picture = alt.Chart | alt.LayerChart | alt.FacetChart  # what altair's own methods are declared to return
+Picture: TypeAlias = "alt.Chart | alt.LayerChart | alt.FacetChart"  # what altair's own methods are declared to return
 
 _LEDGES = (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
 
@@ -37,10 +38,10 @@ def limits(values: Sequence[float], *, log: bool) -> tuple[float, float]:
     return max(0.0, bottom), math.ceil((high + 0.04 * span) / step) * step
 
 
-def exactly(limits: tuple[float, float], *, log: bool = False) -> alt.Scale:
+def exactly(limits: tuple[float, float], *, log: bool = False) -> dict[str, Any]:
     """A scale with these limits and no others; Vega warns of a ``zero`` that a logarithm has no place for."""
-    kind: dict[str, Any] = {"type": "log"} if log else {"type": "linear", "zero": False}
-    return alt.Scale(domain=list(limits), nice=False, **kind)
+    kind = {"type": "log"} if log else {"type": "linear", "zero": False}
+    return {"domain": list(limits), "nice": False, **kind}
 
 
 def log_ticks(low: float, high: float) -> list[float]:

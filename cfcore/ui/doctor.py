@@ -8,7 +8,7 @@ import streamlit as st
 
 from cfcore import datasets
 from cfcore.approaches import describe
-from cfcore.charts.compare import MOST_CURVES
+from cfcore.charts import MOST_CURVES
 from cfcore.datasets import DataError
 from cfcore.doctor import VECTORS, Finding, Fix, diagnose
 from cfcore.runs import Run, StoreError

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
+from cfcore import charts
 from cfcore.approaches import ARTICLE, describe
-from cfcore.charts import factor_matrix, factor_matrix_alt, matrix_corner, matrix_corner_alt
 from cfcore.illustrate import fit_factors, typical_corner
 from cfcore.ratings import Ratings
 from cfcore.ui import draft
@@ -25,22 +25,22 @@ def the_idea(ratings: Ratings) -> None:
         films = how_many(len(movies), "well-known movie", "well-known movies")
         st.markdown(f"**1. Ratings, with holes.** {people}, {films}.")
         st.altair_chart(
-            matrix_corner(corner.matrix, users, movies, scale=ratings.scale, height=height),
+            charts.matrix_corner(corner.matrix, users, movies, scale=ratings.scale, height=height),
             width="stretch",
-            alt=matrix_corner_alt(corner.matrix),
+            alt=charts.matrix_corner_alt(corner.matrix),
         )
     with between:
         st.markdown("**2. Two factors for each.** Learned from the ratings alone.")
         left, right = st.columns(2, gap="small")
         left.altair_chart(
-            factor_matrix(factors.user, users, ["1", "2"], height=height - 82),
+            charts.factor_matrix(factors.user, users, ["1", "2"], height=height - 82),
             width="stretch",
-            alt=factor_matrix_alt(factors.user, "one row for each user"),
+            alt=charts.factor_matrix_alt(factors.user, "one row for each user"),
         )
         right.altair_chart(
-            factor_matrix(factors.item, movies, ["1", "2"], height=height - 82),
+            charts.factor_matrix(factors.item, movies, ["1", "2"], height=height - 82),
             width="stretch",
-            alt=factor_matrix_alt(factors.item, "one row for each movie"),
+            alt=charts.factor_matrix_alt(factors.item, "one row for each movie"),
         )
         st.caption(
             "A prediction multiplies a user's two numbers with the movie's two, adds them up, and adds the mean."
@@ -50,7 +50,7 @@ def the_idea(ratings: Ratings) -> None:
         filled = np.clip(factors.predict(), *ratings.scale)
         given = np.isfinite(corner.matrix)
         st.altair_chart(
-            matrix_corner(
+            charts.matrix_corner(
                 np.where(given, corner.matrix, filled),
                 users,
                 movies,

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import math
 import time
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from cfcore.charts import LOSS_HEIGHT, Across, Error, loss_alt, loss_spec
+from cfcore import charts
 from cfcore.config import RunRequest
 from cfcore.runs import Run
 from cfcore.ui import state
 from cfcore.ui.components import choose_one, four_places
 from cfcore.ui.frame import guard
 from cfcore.ui.words import against, error, seconds
+
+if TYPE_CHECKING:
+    from cfcore.charts.curves import Across, Error
 
 LOADING = "Starting: a fresh worker first loads PyTorch, about five seconds"
 LIVE_SECONDS = 0.4  # between two looks at the store: at least twice a second, with the time a look takes
@@ -182,10 +186,10 @@ def _chart(histories: dict, baselines: dict[str, float | None], n_epochs: int | 
         scale = choose_one(
             "Scale", {"linear": "Linear", "log": "Log"}, f"chart-scale-{log}", "log" if log else "linear"
         )
-    with st.container(height=LOSS_HEIGHT + 20, border=False):
+    with st.container(height=charts.LOSS_HEIGHT + 20, border=False):
         st.vega_lite_chart(
-            spec=loss_spec(histories, baselines, error=error_kind, x=x, log=scale == "log", n_epochs=n_epochs),
+            spec=charts.loss_spec(histories, baselines, error=error_kind, x=x, log=scale == "log", n_epochs=n_epochs),
             width="stretch",
             key="loss",
-            alt=loss_alt(histories, baselines, error=error_kind),
+            alt=charts.loss_alt(histories, baselines, error=error_kind),
         )

@@ -30,6 +30,7 @@ from cfcore.ui.words import sentence
 
 PREFERRED, FALLBACK = "ml-100k", "sample"
 MOST_ARRAY_BYTES = 128e6  # of runs that people look at; a run on MovieLens 100K has about 1 MB, its snapshots 1 to 8
+FIRST_PAGE_SECONDS = 4.0  # that a browser has the cores to itself for, after its first page has been asked for
 BASELINE_LIMIT = 2_000_000  # ratings: above it the page waits for the worker's baselines rather than compute them here
 
 
@@ -41,8 +42,8 @@ def store() -> RunStore:
 
 @st.cache_resource(show_spinner=False)
 def jobs() -> Jobs:
-    """The queue in front of the workers; starting it returns at once and warms a worker up."""
-    return Jobs(store())
+    """The queue in front of the workers; starting it returns at once, and warms a worker up when the page is there."""
+    return Jobs(store(), after=FIRST_PAGE_SECONDS)
 
 
 def computed(kept: dict[str, Any], name: str, begin: Callable[[], Task], seconds: float = 0) -> Task:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import streamlit as st
 
-from cfcore.charts.compare import COMPARE_HEIGHT, MOST_CURVES, Curve, View, compare_alt, compare_spec
+from cfcore.charts import MOST_CURVES
+from cfcore.charts.compare import COMPARE_HEIGHT, Curve, View, compare_alt, compare_spec
 from cfcore.export.tables import updates_an_epoch
 from cfcore.runs import Run
 from cfcore.ui import state

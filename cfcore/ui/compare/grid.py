@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from cfcore.approaches import describe
-from cfcore.charts.compare import MOST_CURVES
+from cfcore.charts import MOST_CURVES
 from cfcore.charts.sweep import sweep_alt, sweep_height, sweep_spec, value_text
 from cfcore.runs import Run
 from cfcore.sweep import Grid, grid_of

@@ -12,7 +12,7 @@ from typing import Any
 
 import streamlit as st
 
-from cfcore.charts.compare import MOST_CURVES
+from cfcore.charts import MOST_CURVES
 from cfcore.runs import Run
 from cfcore.sweep import grid_of
 from cfcore.ui import state
