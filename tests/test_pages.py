@@ -516,6 +516,9 @@ def test_a_link_to_no_run_is_said_clearly(run_id: str) -> None:
 def test_the_code_and_the_command_that_ran_are_shown(jobs: FakeJobs) -> None:
     run = finished(jobs, approach="fastai_nn", layers=(30, 20))
     app = open_page("pages/train.py", run=run.id)
+    assert not app.code, "folded away, it costs nothing"
+    app.session_state["code-that-ran"] = True
+    app.run()
     command, code, *parts = (block.value for block in app.code)
     assert len(parts) == len(describe("fastai_nn").parts) == 1
     assert command.startswith("python -m cfcore train --approach fastai_nn --dataset sample --split random")

@@ -84,9 +84,15 @@ def use_settings(run: Run) -> None:
 
 
 def code_that_ran(request: RunRequest, label: str = "The code that ran") -> None:
-    """The approach's own file, and the command that does the same without a browser."""
+    """The approach's own file, and the command that does the same without a browser; once somebody opens it.
+
+    Sent folded away, it would cost every page its highlighter, a megabyte and a half of script.
+    """
     info = describe(request.config.approach)
-    with st.expander(label, icon=":material/code:"):
+    panel = st.expander(label, icon=":material/code:", key="code-that-ran", on_change="rerun")
+    if not panel.open:
+        return
+    with panel:
         if request.config.approach in LESSONS:
             st.markdown(LESSONS[request.config.approach])
         st.markdown("The same run without a browser, in the project's folder and its environment:")
