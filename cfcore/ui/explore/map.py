@@ -53,14 +53,15 @@ def _draw(chosen: Chosen) -> None:
             film_place, region_place = (second, first) if film.region_is_latest() else (first, second)
             with film_place:
                 near = find_nearest(space, row, look)
-                if near is not None:
-                    film_panel(space, view, near)
-            if view is not None:
-                with region_place:
-                    region_panel(space, view, look)
         if view is not None and people is not None:
-            with middle:
+            with middle:  # before the words beside it: it is what a click waits for
                 _map(chosen, space, view, look, people, near)
+        if near is not None:
+            with film_place:
+                film_panel(space, view, near)
+        if view is not None:
+            with region_place:
+                region_panel(space, view, look)
         axis_ends(space, view)
         film.write_address(chosen.run.id, space)
 
