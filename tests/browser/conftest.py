@@ -39,10 +39,11 @@ FLAGS = [
 
 @dataclass
 class Server:
-    """The app on a port of its own, with its own data folder and store; ``env`` changes its environment."""
+    """The app on a port of its own, with its own data folder and store; ``env`` changes its environment, ``app`` is another script."""
 
     folder: Path
     env: dict[str, str] = field(default_factory=dict)
+    app: Path = Path("app.py")
     process: subprocess.Popen | None = None
     url: str = ""
 
@@ -62,7 +63,7 @@ class Server:
         log = (self.folder / "server.log").open("ab")
         options = ["--server.port", str(port), "--server.address", "127.0.0.1", "--server.headless", "true"]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", "app.py", *options],
+            [sys.executable, "-m", "streamlit", "run", str(self.app), *options],
             cwd=ROOT,
             env=environment,
             stdout=log,
