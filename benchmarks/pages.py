@@ -83,6 +83,7 @@ def pages(*, quick: bool) -> Section:
         finally:
             server.stop()
         keys = HEAVIEST if quick else [key for key in APPROACHES if key not in BASELINES]
+        ran = " and ".join(keys) if quick else "each approach"
         memory = tree_mb(browser, Path(folder) / "memory", keys)
         browser.close()
     most = max(sent, key=sent.__getitem__)
@@ -105,7 +106,7 @@ def pages(*, quick: bool) -> Section:
             unit="MB",
         ),
         Line(
-            what=f"memory of the whole process tree after a run of {'each approach' if not quick else ' and '.join(keys)}",
+            what=f"memory of the whole process tree after a run of {ran}",
             ours=f"{memory[0]:,.0f} MB",
             theirs="–",
             value=memory[0],

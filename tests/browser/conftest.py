@@ -39,7 +39,7 @@ FLAGS = [
 
 @dataclass
 class Server:
-    """The app on a port of its own, with its own data folder and store; ``env`` changes its environment, ``app`` is another script."""
+    """The app on a port of its own, with its own data folder and store; ``env`` adds to its environment."""
 
     folder: Path
     env: dict[str, str] = field(default_factory=dict)
