@@ -153,7 +153,7 @@ def peers(*, quick: bool) -> Section:
     )
 
 
-TITLE = "Two tuned approaches, beside the peers"
+TITLE = "The tuned approaches, beside the peers"
 
 
 def fit_ours(who: str, split: Split, settings: Mapping[str, Any]) -> Fit:
