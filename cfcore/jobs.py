@@ -75,8 +75,8 @@ class Jobs:
         self._retried: set[str] = set()
         self._next_beat = 0.0
         self._cluster: Cluster | None = None
-        self._after, self._wanted = after, threading.Event()
-        self._aside = Aside(wake=self._wanted.set)
+        self._after = after
+        self._aside = Aside(wake=lambda: self._inbox.put(lambda: None))
         self.compute, self.peek = self._aside.compute, self._aside.peek  # what is done beside training
         self._closing = False
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -91,15 +91,15 @@ class Jobs:
         Raises:
             StoreError: the run cannot be kept.
         """
-        owned = {"visitor": visitor, "server": self._server, "group": group}
-        run = self._store.create(request, dataset_title=dataset_title, **owned)
+        run = self._store.create(
+            request, visitor=visitor, dataset_title=dataset_title, server=self._server, group=group
+        )
         with self._lock:
             if not self._closing:
                 self._waiting.append(run.id)
         if self._closing:
             self._store.fail(run.id, ORPHANED)
         self._inbox.put(self._hand_out)
-        self._wanted.set()
         return run
 
     def stop(self, run_id: str) -> None:
@@ -136,7 +136,6 @@ class Jobs:
             self._closing = True
         atexit.unregister(self.close)
         self._inbox.put(lambda: None)
-        self._wanted.set()
         self._thread.join(_CLOSE_SECONDS)
 
     def _starting(self) -> list[str]:
@@ -146,7 +145,8 @@ class Jobs:
 
     def _work(self) -> None:
         try:
-            self._wanted.wait(self._after)
+            with contextlib.suppress(queue.Empty):
+                self._inbox.put(self._inbox.get(timeout=self._after))  # work, which keeps for its turn, or the end
             if not self._closing:
                 self._begin()
             while not self._closing:
