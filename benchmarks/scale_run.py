@@ -91,13 +91,13 @@ def draw(ratings: Ratings, trained: Trained, item_idx: np.ndarray, xy: np.ndarra
     """The loss chart, the map of films and the charts of the Data page; gives their bytes as JSON."""
     n = np.bincount(ratings.item_idx, minlength=ratings.n_items)
     baselines = {"user + movie bias": trained.metrics.baseline_bias_rmse**2}
-    loss = charts.loss_spec({"mf": trained.history}, baselines)
+    loss = charts.curves.loss_spec({"mf": trained.history}, baselines)
     specs = [loss, film_map(ratings, item_idx, xy, n[item_idx])]
-    pictures = [charts.rating_histogram(ratings.rating), charts.popularity_curve(n)]
+    pictures = [charts.data.rating_histogram(ratings.rating), charts.data.popularity_curve(n)]
     for corner in (top_corner(ratings, 15, 20), random_corner(ratings, 15, 20)):
         names = [str(each) for each in ratings.users.user_id[corner.user_idx]]
         titles = [str(each) for each in ratings.items.title[corner.item_idx]]
-        pictures.append(charts.matrix_corner(corner.matrix, names, titles, scale=ratings.scale))
+        pictures.append(charts.data.matrix_corner(corner.matrix, names, titles, scale=ratings.scale))
     return sum(len(json.dumps(spec, default=_records)) for spec in specs) + sum(
         len(each.to_json()) for each in pictures
     )

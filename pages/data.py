@@ -23,13 +23,17 @@ def spread_of_ratings(ratings: Ratings) -> None:
     with left:
         st.markdown("**Which ratings are given**")
         st.altair_chart(
-            charts.rating_histogram(ratings.rating), width="stretch", alt=charts.rating_histogram_alt(ratings.rating)
+            charts.data.rating_histogram(ratings.rating),
+            width="stretch",
+            alt=charts.data.rating_histogram_alt(ratings.rating),
         )
     with right:
         st.markdown("**Who gets them: ratings of each movie**")
         per_item = np.bincount(ratings.item_idx, minlength=ratings.n_items)
-        st.altair_chart(charts.popularity_curve(per_item), width="stretch", alt=charts.popularity_alt(per_item))
-        st.caption(charts.popularity_alt(per_item))
+        st.altair_chart(
+            charts.data.popularity_curve(per_item), width="stretch", alt=charts.data.popularity_alt(per_item)
+        )
+        st.caption(charts.data.popularity_alt(per_item))
 
 
 def matrix(ratings: Ratings) -> None:
@@ -37,13 +41,15 @@ def matrix(ratings: Ratings) -> None:
     which = choose_one("Corner", {name: name for name in CORNERS}, "corner")
     corner = CORNERS[which](ratings, 15, 20)
     st.altair_chart(
-        charts.matrix_corner(
+        charts.data.matrix_corner(
             corner.matrix, user_names(ratings, corner.user_idx), titles(ratings, corner.item_idx), scale=ratings.scale
         ),
         width="stretch",
-        alt=charts.matrix_corner_alt(corner.matrix),
+        alt=charts.data.matrix_corner_alt(corner.matrix),
     )
-    st.caption(f"{charts.matrix_corner_alt(corner.matrix)} To predict what would stand in a hole is the whole task.")
+    st.caption(
+        f"{charts.data.matrix_corner_alt(corner.matrix)} To predict what would stand in a hole is the whole task."
+    )
 
 
 @st.cache_data(max_entries=3, show_spinner=False)

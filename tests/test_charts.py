@@ -9,11 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cfcore.charts import (
+from cfcore.charts.curves import loss_alt, loss_curves, loss_spec
+from cfcore.charts.data import (
     factor_matrix,
-    loss_alt,
-    loss_curves,
-    loss_spec,
     matrix_corner,
     matrix_corner_alt,
     popularity_alt,

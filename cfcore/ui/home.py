@@ -25,22 +25,22 @@ def the_idea(ratings: Ratings) -> None:
         films = how_many(len(movies), "well-known movie", "well-known movies")
         st.markdown(f"**1. Ratings, with holes.** {people}, {films}.")
         st.altair_chart(
-            charts.matrix_corner(corner.matrix, users, movies, scale=ratings.scale, height=height),
+            charts.data.matrix_corner(corner.matrix, users, movies, scale=ratings.scale, height=height),
             width="stretch",
-            alt=charts.matrix_corner_alt(corner.matrix),
+            alt=charts.data.matrix_corner_alt(corner.matrix),
         )
     with between:
         st.markdown("**2. Two factors for each.** Learned from the ratings alone.")
         left, right = st.columns(2, gap="small")
         left.altair_chart(
-            charts.factor_matrix(factors.user, users, ["1", "2"], height=height - 82),
+            charts.data.factor_matrix(factors.user, users, ["1", "2"], height=height - 82),
             width="stretch",
-            alt=charts.factor_matrix_alt(factors.user, "one row for each user"),
+            alt=charts.data.factor_matrix_alt(factors.user, "one row for each user"),
         )
         right.altair_chart(
-            charts.factor_matrix(factors.item, movies, ["1", "2"], height=height - 82),
+            charts.data.factor_matrix(factors.item, movies, ["1", "2"], height=height - 82),
             width="stretch",
-            alt=charts.factor_matrix_alt(factors.item, "one row for each movie"),
+            alt=charts.data.factor_matrix_alt(factors.item, "one row for each movie"),
         )
         st.caption(
             "A prediction multiplies a user's two numbers with the movie's two, adds them up, and adds the mean."
@@ -50,7 +50,7 @@ def the_idea(ratings: Ratings) -> None:
         filled = np.clip(factors.predict(), *ratings.scale)
         given = np.isfinite(corner.matrix)
         st.altair_chart(
-            charts.matrix_corner(
+            charts.data.matrix_corner(
                 np.where(given, corner.matrix, filled),
                 users,
                 movies,

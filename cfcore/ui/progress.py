@@ -186,10 +186,12 @@ def _chart(histories: dict, baselines: dict[str, float | None], n_epochs: int | 
         scale = choose_one(
             "Scale", {"linear": "Linear", "log": "Log"}, f"chart-scale-{log}", "log" if log else "linear"
         )
-    with st.container(height=charts.LOSS_HEIGHT + 20, border=False):
+    with st.container(height=charts.curves.LOSS_HEIGHT + 20, border=False):
         st.vega_lite_chart(
-            spec=charts.loss_spec(histories, baselines, error=error_kind, x=x, log=scale == "log", n_epochs=n_epochs),
+            spec=charts.curves.loss_spec(
+                histories, baselines, error=error_kind, x=x, log=scale == "log", n_epochs=n_epochs
+            ),
             width="stretch",
             key="loss",
-            alt=charts.loss_alt(histories, baselines, error=error_kind),
+            alt=charts.curves.loss_alt(histories, baselines, error=error_kind),
         )

@@ -150,7 +150,7 @@ def _found(request: RunRequest, setting: Setting, now: float, top: float) -> Non
     """The sweep, however far it has come."""
     task = _task(request)
     if not task.ended:
-        with st.container(height=charts.RATE_HEIGHT, border=False):
+        with st.container(height=charts.rate_finder.RATE_HEIGHT, border=False):
             st.fragment(_watch, run_every=LOOK_SECONDS)(request)
     elif task.result is None:
         st.error(sentence(task.message), icon=":material/error:")
@@ -189,10 +189,10 @@ def _curve(approach: str, setting: Setting, found: Mapping[str, Any], now: float
         return
     diverged = bool(found["diverged"])
     st.vega_lite_chart(
-        spec=charts.rate_spec(rates, found["raw"], smooth, suggested, offered, now=now, diverged=diverged),
+        spec=charts.rate_finder.rate_spec(rates, found["raw"], smooth, suggested, offered, now=now, diverged=diverged),
         width="stretch",
         key="rate-finder-curve",
-        alt=charts.rate_alt(rates, smooth, suggested, offered, diverged=diverged),
+        alt=charts.rate_finder.rate_alt(rates, smooth, suggested, offered, diverged=diverged),
     )
     if offered not in suggested:
         st.info(
