@@ -45,7 +45,7 @@ PAGES = {
     "Explore": "/explore?run={run}",
     "Recommend": "/recommend?run={run}",
 }
-HEAVIEST = ("fastai_nn", "bayes")  # of all approaches, for a quick run
+A_FEW = ("fastai_nn", "bayes")  # approaches, for a quick run
 MEGABYTE = 1e6
 
 
@@ -55,10 +55,13 @@ def pages(*, quick: bool) -> Section:
     expect.set_options(timeout=60_000)
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        button = Path(folder) / "button.py"
+        button.write_text(BUTTON)
+        fresh = lambda: Path(tempfile.mkdtemp(dir=folder))  # noqa: E731
         cold = in_turns(
             {
-                "ours": lambda: cold_start(newcomer(browser), Path(folder)),
-                "a button": lambda: cold_start(newcomer(browser), Path(folder), BUTTON),
+                "ours": lambda: cold_start(newcomer(browser), Server(fresh()), "/train"),
+                "a button": lambda: cold_start(newcomer(browser), Server(fresh(), app=button)),
             },
             1 if quick else repeat,
         )
@@ -82,7 +85,7 @@ def pages(*, quick: bool) -> Section:
             sent = {name: received(newcomer(browser), server, path) / MEGABYTE for name, path in PAGES.items()}
         finally:
             server.stop()
-        keys = HEAVIEST if quick else [key for key in APPROACHES if key not in BASELINES]
+        keys = A_FEW if quick else [key for key in APPROACHES if key not in BASELINES]
         ran = " and ".join(keys) if quick else "each approach"
         memory = tree_mb(browser, Path(folder) / "memory", keys)
         browser.close()
@@ -249,13 +252,10 @@ def timed(act: Callable[[], object], page: Page, selector: str, text: str) -> fl
     return time.perf_counter() - start
 
 
-def cold_start(page: Page, folder: Path, script: str = "") -> float:
-    """Of our app, or of a ``script`` in place of it."""
-    place = Path(tempfile.mkdtemp(dir=folder))
-    (place / "app.py").write_text(script)
-    server = Server(place, app=place / "app.py").start() if script else Server(place).start()
+def cold_start(page: Page, server: Server, path: str = "/") -> float:
+    server.start()
     try:
-        return timed(lambda: page.goto(server.url if script else f"{server.url}/train"), page, "button", "Train$")
+        return timed(lambda: page.goto(server.url + path), page, "button", "Train$")
     finally:
         page.close()
         server.stop()
