@@ -26,12 +26,10 @@ from cfcore.outcome import MOST_PREDICTIONS
 from cfcore.training import SNAPSHOT_LIMIT
 
 ROOT = Path(__file__).parents[1]
-QUICK = (  # about as many users and films as MovieLens 1M has, and a set between it and 10M
-    Size(n_users=6_040, n_items=3_900, n_ratings=1_000_000),
-    Size(n_users=20_000, n_items=6_000, n_ratings=3_000_000),
-)
+MILLION = Size(n_users=6_040, n_items=3_900, n_ratings=1_000_000)  # about as many of each as MovieLens 1M has
+QUICK = (Size(n_users=2_500, n_items=2_500, n_ratings=300_000), MILLION)
 FULL = (
-    QUICK[0],
+    MILLION,
     Size(n_users=72_000, n_items=10_700, n_ratings=10_000_000),
     Size(n_users=138_000, n_items=27_000, n_ratings=25_000_000),
 )
