@@ -62,8 +62,7 @@ def ladder(*, quick: bool) -> Section:
         rungs.append(_rung(splits, f"the mean of {len(many)} such, by seed", "bayes", many))
     rungs.append(_blend(splits, rungs))
     truth = [split.part(split.valid)[2] for split in splits]
-    in_time = [rung for rung in rungs if rung.seconds <= SECONDS]
-    best = min(in_time, key=lambda rung: rmse(rung.inner, truth[0]))
+    best = _best(rungs, truth[0])
     lines = [_line(rung, truth, wanted=rung is best) for rung in rungs]
     lines.append(
         Line(
@@ -137,6 +136,12 @@ def _blend(splits: tuple[Split, Split], rungs: list[Rung]) -> Rung:
 
 def _weights(columns: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.linalg.lstsq(columns, truth, rcond=None)[0]
+
+
+def _best(rungs: list[Rung], truth: np.ndarray) -> Rung:
+    """The rung that the target belongs to: in time, and best on the inner ratings, whose ``truth`` this is."""
+    in_time = [rung for rung in rungs if rung.seconds <= SECONDS]
+    return min(in_time, key=lambda rung: rmse(rung.inner, truth))
 
 
 def _duration(seconds: float) -> str:
