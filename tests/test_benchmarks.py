@@ -42,7 +42,8 @@ def test_the_blend_is_not_judged_on_ratings_its_weights_were_fitted_to(small_spl
     splits = peers.inner(small_split), small_split
     truth = [split.part(split.valid)[2] for split in splits]
     random = np.random.default_rng(0)
-    noise = [ladder.Rung("noise", *(random.normal(3, 1, len(each)) for each in truth), 1.0) for _ in range(8)]
+    inner, test = (random.normal(3, 1, (8, len(each))) for each in truth)
+    noise = [ladder.Rung("noise", *both, 1.0) for both in zip(inner, test, strict=True)]
     columns = np.column_stack([*(rung.inner for rung in noise), np.ones(len(truth[0]))])
     flattered = rmse(columns @ ladder._weights(columns, truth[0]), truth[0])
     assert flattered < truth[0].std() < rmse(ladder._blend(splits, noise).inner, truth[0])
