@@ -58,6 +58,7 @@ class Server:
             "CFCORE_DATA_DIR": str(self.folder / "data"),
             "CFCORE_RUNS_DIR": str(self.folder / "runs"),
             "CFCORE_OFFLINE": "1",
+            "PYTHONDONTWRITEBYTECODE": "",  # as at a user's: only the first start ever compiles the modules
             **self.env,
         }
         log = (self.folder / "server.log").open("ab")
