@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -116,15 +117,25 @@ def test_a_page_process_never_loads_torch() -> None:
     assert run.stdout.strip() == "[]"
 
 
-def test_what_stands_before_the_first_chart_does_not_wait_for_altair() -> None:
-    """The Train page, all of it, in a fresh process that would notice."""
-    top = [
-        line for line in (ROOT / "pages" / "train.py").read_text().splitlines() if line.startswith(("import", "from"))
-    ]
-    code = "\n".join(["import sys", *top, "print('altair' in sys.modules)"])
-    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+def test_the_train_page_does_not_wait_for_altair(tmp_path) -> None:
+    """All of it, its chart included, in a fresh process that would notice."""
+    code = (
+        "import sys\nfrom streamlit.testing.v1 import AppTest\n"
+        "test = AppTest.from_file('app.py', default_timeout=60)\n"
+        "test.switch_page('pages/train.py').run()\n"
+        "print([title.value for title in test.title], bool(test.get('vega_lite_chart')), 'altair' in sys.modules)"
+    )
+    at = {"CFCORE_OFFLINE": "1", "CFCORE_RUNS_DIR": str(tmp_path / "runs"), "CFCORE_DATA_DIR": str(tmp_path / "data")}
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, **at, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert run.returncode == 0, run.stderr
-    assert run.stdout.strip() == "False"
+    assert run.stdout.strip() == "['Train'] True False"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -4,12 +4,13 @@ import json
 import math
 from itertools import pairwise
 
+import altair as alt
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cfcore.charts.curves import loss_alt, loss_curves, loss_spec
+from cfcore.charts.curves import loss_alt, loss_spec
 from cfcore.charts.data import (
     factor_matrix,
     matrix_corner,
@@ -123,12 +124,11 @@ def test_train_and_valid_differ_by_their_stroke_and_not_only_by_colour():
 
 @pytest.mark.parametrize("log", [False, True])
 @pytest.mark.parametrize("runs", [{}, {"run": ()}, {"run": RUN}, {"run": history([(math.nan, math.inf), (3.0, 2.0)])}])
-def test_the_altair_chart_and_the_specification_are_the_same_chart(runs, log):
+def test_altair_finds_nothing_wrong_with_the_specification(runs, log):
     spec = loss_spec(runs, BASELINES, log=log, n_epochs=5)
-    chart = json.loads(loss_curves(runs, BASELINES, log=log, n_epochs=5).to_json())
-    spec_layers, chart_layers = (json.dumps(each["layer"], sort_keys=True) for each in (spec, chart))
-    assert spec_layers == chart_layers
-    assert {name: table.to_dict("records") for name, table in spec["datasets"].items()} == chart["datasets"]
+    tables = {name: table.to_dict("records") for name, table in spec["datasets"].items()}
+    chart = alt.LayerChart.from_dict({**spec, "datasets": tables}, validate=True)
+    assert json.loads(chart.to_json(validate=True))["layer"] == json.loads(json.dumps(spec["layer"]))
 
 
 def test_numbers_that_are_not_finite_are_not_drawn():

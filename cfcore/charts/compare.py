@@ -252,7 +252,8 @@ def _draw(frame: _Frame) -> Picture:
     # No range: the theme's categories, which change with light and dark. A slot keeps its colour as runs come and go.
     colour = alt.Color("slot:N", legend=None, scale=alt.Scale(domain=_SLOTS))
     shape = alt.Shape("slot:N", legend=None, scale=alt.Scale(domain=_SLOTS, range=_SHAPES))
-    base = alt.Chart(alt.NamedData("points")).encode(x=x_axis, y=value_axis(frame.y_limits, log=view.log), color=colour)
+    value_y = alt.Y(**value_axis(frame.y_limits, log=view.log))
+    base = alt.Chart(alt.NamedData("points")).encode(x=x_axis, y=value_y, color=colour)
     train = base.transform_filter("datum.part == 'train'").mark_line(strokeWidth=1.75, clip=True)
     valid = base.transform_filter("datum.part == 'valid'").mark_line(strokeWidth=2, strokeDash=[6, 4], clip=True)
     low, high = frame.y_limits
@@ -270,7 +271,8 @@ def _draw(frame: _Frame) -> Picture:
     quiet_names = ends.transform_filter("datum.slot == ''").mark_text(**NAMES, color=QUIET).encode(**at)
     # An unseen name as wide as the widest: the plot keeps its width when a run ends.
     room = alt.Chart(alt.NamedData("room")).transform_calculate(shown=names).mark_text(**NAMES, opacity=0).encode(**at)
-    layers = [baseline_lines(view.error), leaders, train, valid, dots, hover, quiet_names, run_names, room]
+    baselines = alt.Chart.from_dict(baseline_lines(view.error))
+    layers = [baselines, leaders, train, valid, dots, hover, quiet_names, run_names, room]
     if view.smoothing > 0:
         layers.insert(
             1,
@@ -278,7 +280,7 @@ def _draw(frame: _Frame) -> Picture:
                 y=alt.Y("raw:Q", title=None), detail="part:N"
             ),
         )
-    return alt.layer(*layers).properties(height=frame.height, title=value_title(view.error))
+    return alt.layer(*layers).properties(height=frame.height, title=alt.Title(**value_title(view.error)))
 
 
 def _x_axis(frame: _Frame) -> alt.X:

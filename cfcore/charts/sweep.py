@@ -199,7 +199,7 @@ def _line(frame: _Frame) -> Picture:
         x=alt.value("width"), y="value:Q", text="text:N"
     )
     layers = alt.layer(baselines, line, ended, running, best, numbers, states, without, names)
-    return layers.properties(height=LINE_HEIGHT, title=value_title("rmse"))
+    return layers.properties(height=LINE_HEIGHT, title=alt.Title(**value_title("rmse")))
 
 
 def _tooltip(x_title: str, y_title: str) -> list[alt.Tooltip]:
