@@ -25,6 +25,7 @@ from distributed import Worker, WorkerPlugin, get_worker
 
 from cfcore import approaches, datasets
 from cfcore.config import RunRequest
+from cfcore.memory import give_back_freed_memory
 from cfcore.metrics import mse
 from cfcore.outcome import living_arrays, outcome_of, plain_epoch
 from cfcore.ratings import Ratings, Split, make_split
@@ -70,6 +71,7 @@ def execute(run_id: str, request: dict[str, Any], topic: str, ratings: Ratings |
         finally:
             _stopping.discard(run_id)
             _living.pop(run_id, None)
+            give_back_freed_memory()
     return {"problem": problem, **reporter.said()}
 
 
@@ -108,6 +110,8 @@ def compute(
     except Exception as error:  # as in execute
         logger.exception("a task of kind %s broke off", kind)
         return {"problem": f"The computation broke off ({type(error).__name__}: {error})."}
+    finally:
+        give_back_freed_memory()
 
 
 def _train(request: RunRequest, reporter: Reporter, ratings: Ratings | None) -> dict[str, Any]:

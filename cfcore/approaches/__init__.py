@@ -17,7 +17,7 @@ from cfcore.approaches.info import ApproachInfo
 from cfcore.approaches.registry import APPROACHES, ARTICLE, BASELINES
 from cfcore.approaches.settings import FIELDS, Setting
 from cfcore.config import RunConfig
-from cfcore.memory import PeakMemory
+from cfcore.memory import PeakMemory, reuse_freed_memory
 from cfcore.metrics import mae, mse, rmse
 from cfcore.models import DotModel, Model
 from cfcore.ranking import rank_metrics, users_to_ask
@@ -55,6 +55,8 @@ def load(key: str) -> Approach:
     # Read once, when torch is loaded: threads that wait for each other sleep rather than spin. On a machine whose
     # cores are taken, spinning made an epoch of `scratch` twenty times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if key not in BASELINES:  # these the page fits as well, in a process that should stay small
+        reuse_freed_memory()
     return cast(Approach, importlib.import_module(f"cfcore.approaches.{describe(key).module}"))
 
 
