@@ -40,7 +40,8 @@ def train(split: Split, config: RunConfig, on_start: OnStart, on_epoch: OnEpoch,
     n = len(split.train) + len(split.valid)
     lookup = LOOKUPS[fitting(config.lookup, n, n_users, n_movies)]  # a matrix too large for the memory: the index
     train_loss = lookup(*tensors(split, split.train), n_users, n_movies)
-    valid_loss = lookup(*tensors(split, split.valid), n_users, n_movies)
+    by_valid = index if lookup is matrix else lookup  # so few ratings are not worth all the pairs there could be
+    valid_loss = by_valid(*tensors(split, split.valid), n_users, n_movies)
 
     lr = config.learning_rate
     U, V = first_factors(n_users, n_movies, config)
@@ -134,8 +135,8 @@ def matrix(users: Tensor, movies: Tensor, ratings: Tensor, n_users: int, n_movie
     given[users, movies] = 1
 
     def loss(U: Tensor, V: Tensor) -> Tensor:
-        errors = given * (U @ V.T - R)  # (n_users, n_movies), 0 where nobody rated
-        return errors.square().sum() / len(ratings)
+        errors = given * torch.addmm(R, U, V.T, beta=-1)  # U V^T - R in one pass, then 0 where nobody rated
+        return errors.flatten() @ errors.flatten() / len(ratings)  # their sum of squares
 
     return loss
 
