@@ -264,6 +264,7 @@ def _worker_environment(settings: ClusterSettings) -> dict[str, str]:
         "OMP_WAIT_POLICY": "PASSIVE",  # see approaches.load, which comes too late where a lesson imports torch first
         "OMP_NUM_THREADS": threads,  # torch's own; without it, a nanny would set 1
         "MKL_NUM_THREADS": threads,
+        "MALLOC_ARENA_MAX": "1",  # a thread's own would keep what memory.give_back_freed_memory should return
         "CFCORE_MEMORY_LIMIT_MB": str(int(min(2000, 0.6 * settings.memory_limit / 1e6))),
         "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",  # samples our training thread 100 times a second
         "DASK_DISTRIBUTED__WORKER__MEMORY__TARGET": "False",  # neither spill nor pause: one run, which fits or fails
