@@ -36,9 +36,9 @@ PLACES: Mapping[str, Sequence[tuple[str, tuple[str, ...]]]] = {  # by file: a pi
         ("(user_rows @ U) * (movie_rows @ V)", ("lookup", "predict")),
         ("torch.sparse.mm(user_rows, U) * torch.sparse.mm(movie_rows, V)", ("lookup", "predict")),
         ("U.index_select(0, users) * V.index_select(0, movies)", ("lookup", "predict")),
-        ("given * (U @ V.T - R)", ("lookup", "predict")),
+        ("given * torch.addmm(R, U, V.T, beta=-1)", ("lookup", "predict")),
         ("return (predictions - ratings).square().mean()", ("loss",)),
-        ("return errors.square().sum() / len(ratings)", ("loss",)),
+        ("return errors.flatten() @ errors.flatten() / len(ratings)", ("loss",)),
     ),
     "pytorch": (
         ("model = EmbeddingNet(", ("weights",)),
