@@ -48,7 +48,10 @@ def main() -> None:
     for figure in (section.figure for section in sections if section.figure):
         figure.chart.configure(background="white").save(str(options.out / figure.name))
     text = [head, "![Each ratio against its target](benchmarks.svg)\n", *map(to_markdown, sections)]
-    text.append(f"Made in {minutes:.0f} minutes.\n")
+    text.append(
+        "Why a target is not reached, and what was tried, stands in [decisions](decisions.md).\n\n"
+        f"Made in {minutes:.0f} minutes.\n"
+    )
     (options.out / "benchmarks.md").write_text("\n".join(text), encoding="utf-8")
     print(f"{options.out / 'benchmarks.md'}, in {minutes:.1f} minutes")
 

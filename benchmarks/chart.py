@@ -25,15 +25,15 @@ def save_chart(sections: Sequence[Section], path: Path) -> None:
     table["reached"] = np.where(table["share"] >= 1, "reached", "not reached")
     x = alt.X("share:Q", title="times the target (right of 1: reached)", scale=alt.Scale(type="log"))
     y = alt.Y("what:N", title=None, sort=None, axis=alt.Axis(labelLimit=520))
-    marks = ["circle", "cross"]
+    order = ["reached", "not reached"]
     points = (
         alt.Chart(table)
         .mark_point(filled=True, size=90, opacity=1)
         .encode(
             x=x,
             y=y,
-            color=alt.Color("reached:N", title=None, scale=alt.Scale(range=["#0072B2", "#D55E00"])),
-            shape=alt.Shape("reached:N", title=None, scale=alt.Scale(range=marks)),
+            color=alt.Color("reached:N", title=None, scale=alt.Scale(domain=order, range=["#0072B2", "#D55E00"])),
+            shape=alt.Shape("reached:N", title=None, scale=alt.Scale(domain=order, range=["circle", "cross"])),
         )
     )
     rule = alt.Chart(pd.DataFrame({"share": [1.0]})).mark_rule(strokeDash=[4, 4]).encode(x="share:Q")
