@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -25,19 +24,6 @@ NAMES: dict[str, Any] = {"align": "left", "dx": 8, "baseline": "middle", "fontSi
 AXIS_TITLE = {"mse": "Loss (MSE), lower is better", "rmse": "Error in stars (RMSE), lower is better"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Frame:
-    """All of a loss chart but its data."""
-
-    runs: tuple[str, ...]
-    error: Error
-    x: Across
-    log: bool
-    x_limits: tuple[float, float]
-    y_limits: tuple[float, float]
-    height: int
-
-
 def loss_spec(
     histories: Mapping[str, History],
     baselines: Mapping[str, float | None],
@@ -50,9 +36,9 @@ def loss_spec(
 ) -> dict[str, Any]:
     """The training and validation curves of one or more runs, with the baselines as horizontal lines.
 
-    A Vega-Lite specification with data frames under ``datasets``. Written by hand, unlike the other charts: importing
-    Altair takes a third of the time that a fresh server needs for its first page, and building and checking a chart
-    with it 0.1 s, for what a live page draws twice a second for everybody who watches.
+    A Vega-Lite specification with data frames under ``datasets``. Written by hand, unlike the other charts: a fresh
+    server would import Altair for 0.4 s before its first page, and building and checking a chart with it takes 0.1 s,
+    for what a live page draws twice a second for everybody who watches.
 
     Args:
         histories: the epochs so far of each run, by the name that tells it apart.
@@ -67,26 +53,17 @@ def loss_spec(
     }
     x_limits = _x_limits(histories, x, n_epochs)
     y_limits = limits([*points["value"], *known.values()], log=log)
-    frame = _Frame(
-        runs=tuple(histories) or ("run",),
-        error=error,
-        x=x,
-        log=log,
-        x_limits=x_limits,
-        y_limits=y_limits,
-        height=height,
-    )
     # An unseen name as wide as the widest to come: the plot keeps its width when the real one arrives.
     room = pd.DataFrame({"x": [x_limits[1]], "place": [y_limits[0]], "text": [_widest(histories, known)]})
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
         "height": height,
         "title": value_title(error),
-        "layer": _layers(frame),
+        "layer": _layers(list(histories) or ["run"], error, _x_axis(x, x_limits), value_axis(y_limits, log=log)),
         "datasets": {
             "points": points,
             "rules": rules_table(known, *x_limits),
-            "ends": _line_ends(points, known, frame),
+            "ends": _line_ends(points, known, x_limits[1], y_limits, log=log, height=height),
             "room": room,
         },
     }
@@ -106,28 +83,21 @@ def loss_alt(histories: Mapping[str, History], baselines: Mapping[str, float | N
     return f"Line chart of {error.upper()} by epoch. " + (" ".join(parts) or "Nothing has been trained yet.")
 
 
-def _layers(frame: _Frame) -> list[dict[str, Any]]:
+def _layers(runs: list[str], error: Error, across: dict[str, Any], up: dict[str, Any]) -> list[dict[str, Any]]:
     """From the lowest to the highest: baselines, curves, dots, what the pointer meets, and the names of the lines."""
-    whole: dict[str, Any] = {"tickMinStep": 1, "format": "d"} if frame.x == "epoch" else {"format": "~g"}
-    across = {
-        **_number("x"),
-        "title": "Epoch" if frame.x == "epoch" else "Seconds of training",
-        "scale": exactly(frame.x_limits),
-        "axis": {"grid": False, "tickCount": 10, **whole},
-    }
     # No range: the theme's categories, which change with light and dark.
-    colour = {"color": {**_name("run"), "legend": None, "scale": {"domain": list(frame.runs)}}}
-    curve = {"x": across, "y": value_axis(frame.y_limits, log=frame.log), **colour}
+    colour = {"color": {**_name("run"), "legend": None, "scale": {"domain": runs}}}
+    curve = {"x": across, "y": up, **colour}
     tooltip = [
         {**_name("run"), "title": "Run"},
         {**_name("part"), "title": "Part"},
         {**_number("epoch"), "title": "Epoch"},
-        {**_number("value"), "title": frame.error.upper(), "format": ".3f"},
+        {**_number("value"), "title": error.upper(), "format": ".3f"},
         {**_number("seconds"), "title": "Seconds", "format": ".2s"},
     ]
     at = {"x": _number("x"), "y": _number("place"), "text": _name("text")}
     return [
-        baseline_lines(frame.error),
+        baseline_lines(error),
         _layer("points", {"type": "line", "strokeWidth": 2.25}, curve, "datum.part == 'train'"),
         _layer("points", {"type": "line", "strokeWidth": 2, "strokeDash": [6, 4]}, curve, "datum.part == 'valid'"),
         _layer("points", {"type": "point", "filled": True, "size": 34, "opacity": 1}, curve, "datum.dot"),
@@ -136,6 +106,16 @@ def _layers(frame: _Frame) -> list[dict[str, Any]]:
         _layer("ends", {"type": "text", **NAMES, "fontWeight": 600}, {**at, **colour}, "datum.run != ''"),
         _layer("room", {"type": "text", **NAMES, "opacity": 0}, at),
     ]
+
+
+def _x_axis(x: Across, x_limits: tuple[float, float]) -> dict[str, Any]:
+    whole: dict[str, Any] = {"tickMinStep": 1, "format": "d"} if x == "epoch" else {"format": "~g"}
+    return {
+        **_number("x"),
+        "title": "Epoch" if x == "epoch" else "Seconds of training",
+        "scale": exactly(x_limits),
+        "axis": {"grid": False, "tickCount": 10, **whole},
+    }
 
 
 def value_axis(y_limits: tuple[float, float], *, log: bool) -> dict[str, Any]:
@@ -230,11 +210,19 @@ def rules_table(known: Mapping[str, float], x_low: float, x_high: float) -> pd.D
     return _table(rows, name=str, x=float, value=float)
 
 
-def _line_ends(points: pd.DataFrame, known: Mapping[str, float], frame: _Frame) -> pd.DataFrame:
+def _line_ends(
+    points: pd.DataFrame,
+    known: Mapping[str, float],
+    x_high: float,
+    y_limits: tuple[float, float],
+    *,
+    log: bool,
+    height: int,
+) -> pd.DataFrame:
     """The name of every line: at its end, moved up or down just enough not to touch its neighbours."""
     several = len(set(points["run"])) > 1
-    x_high, (low, high), log = frame.x_limits[1], frame.y_limits, frame.log
-    plot_height = max(frame.height - AXES_HEIGHT, 1)
+    low, high = y_limits
+    plot_height = max(height - AXES_HEIGHT, 1)
     rows = [("", x_high, value, f"{name} {short(value)}") for name, value in known.items()]
     last = {(run, part): (x, value) for run, part, x, value in points[["run", "part", "x", "value"]].values}
     for (run, part), (x, value) in last.items():
