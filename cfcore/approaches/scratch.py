@@ -40,8 +40,8 @@ def train(split: Split, config: RunConfig, on_start: OnStart, on_epoch: OnEpoch,
     n = len(split.train) + len(split.valid)
     lookup = LOOKUPS[fitting(config.lookup, n, n_users, n_movies)]  # a matrix too large for the memory: the index
     train_loss = lookup(*tensors(split, split.train), n_users, n_movies)
-    by_valid = index if lookup is matrix else lookup  # so few ratings are not worth all the pairs there could be
-    valid_loss = by_valid(*tensors(split, split.valid), n_users, n_movies)
+    valid_lookup = index if lookup is matrix else lookup  # so few ratings are not worth all the pairs there could be
+    valid_loss = valid_lookup(*tensors(split, split.valid), n_users, n_movies)
 
     lr = config.learning_rate
     U, V = first_factors(n_users, n_movies, config)
