@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before any test imports torch; see approaches.load
 
-REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
+ROOT = Path(__file__).parents[1]
+REAL_DATA = ROOT.parent / "shared" / "data"
 
 
 SLOW = (  # files that take their time, the longest first, so that two processes end about together
@@ -124,6 +127,14 @@ def make_ratings(
         ),
         scale=scale,
     )
+
+
+def printed(code: str, env: Mapping[str, str] | None = None) -> str:
+    """What this code prints in a Python process of its own, with ``env`` in the place of this one's environment."""
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    return run.stdout.strip()
 
 
 @pytest.fixture

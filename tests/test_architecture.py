@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.conftest import printed
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted([ROOT / "app.py", *ROOT.glob("pages/*.py"), *ROOT.glob("cfcore/**/*.py")])
@@ -112,9 +112,7 @@ def test_a_page_process_never_loads_torch() -> None:
         f"import importlib, sys\nfor name in {modules!r}: importlib.import_module(name)\n"
         f"print(sorted({HEAVY!r} & set(sys.modules)))"
     )
-    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
-    assert run.stdout.strip() == "[]"
+    assert printed(code) == "[]"
 
 
 def test_the_train_page_does_not_wait_for_altair(tmp_path) -> None:
@@ -126,16 +124,7 @@ def test_the_train_page_does_not_wait_for_altair(tmp_path) -> None:
         "print([title.value for title in test.title], bool(test.get('vega_lite_chart')), 'altair' in sys.modules)"
     )
     at = {"CFCORE_OFFLINE": "1", "CFCORE_RUNS_DIR": str(tmp_path / "runs"), "CFCORE_DATA_DIR": str(tmp_path / "data")}
-    run = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env={**os.environ, **at, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    assert run.stdout.strip() == "['Train'] True False"
+    assert printed(code, {**os.environ, **at}) == "['Train'] True False"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

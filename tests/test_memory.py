@@ -1,15 +1,13 @@
 """What a training frees is used again by its next step, and given back to the system at its end."""
 
 import os
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from cfcore.cluster import ClusterSettings, _worker_environment
+from tests.conftest import printed
 
-ROOT = Path(__file__).parents[1]
 glibc = pytest.mark.skipif(sys.platform != "linux", reason="the malloc of glibc")
 
 FAULTS = """
@@ -51,16 +49,7 @@ print(after - before, held() - before)
 def numbers_of(script: str) -> list[float]:
     """What the script prints, in a process with the environment of a worker, where Dask's nanny has added to it."""
     workers = _worker_environment(ClusterSettings.from_environment())
-    run = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=ROOT,
-        env={**workers, "MALLOC_TRIM_THRESHOLD_": "65536"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    return [float(word) for word in run.stdout.split()]
+    return [float(word) for word in printed(script, {**workers, "MALLOC_TRIM_THRESHOLD_": "65536"}).split()]
 
 
 @glibc

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
@@ -20,6 +18,7 @@ from cfcore.ui import sources, state
 from cfcore.ui.components import _with_links
 from cfcore.ui.frame import MENU
 from cfcore.ui.words import number
+from tests.conftest import printed
 from tests.pages_support import (
     ROOT,
     FakeJobs,
@@ -544,8 +543,7 @@ def test_the_pages_modules_import_neither_torch_nor_fastai() -> None:
         "import sys, cfcore.ui.frame, cfcore.ui.start, cfcore.ui.sources, cfcore.illustrate\n"
         "print(sorted({'torch', 'fastai'} & set(sys.modules)))"
     )
-    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert run.stdout.strip() == "[]", run.stderr
+    assert printed(code) == "[]"
 
 
 def test_choosing_a_source_shows_it_everywhere_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -25,9 +23,9 @@ from cfcore.ratings import Ratings, Split, encode
 from cfcore.training import EpochResult, Recorder, Snapshots, Trained
 from cfcore.ui import batch
 from cfcore.ui.explore import bias, people
+from tests.conftest import printed
 from tests.pages_support import fake_server, open_page, texts, trained
 
-ROOT = Path(__file__).parents[1]
 SIZE = Size(n_users=60, n_items=50, n_ratings=900)
 
 
@@ -62,8 +60,7 @@ def test_simulated_ratings_have_a_long_tail_and_something_to_learn(tmp_path: Pat
 def test_the_most_memory_of_a_process_is_its_own_and_not_that_of_the_one_that_started_it() -> None:
     held = np.ones(100_000_000)  # 0.8 GB here, of which the new process has nothing
     ask = "from benchmarks.scale_run import high_water_mb; print(high_water_mb())"
-    answer = subprocess.run([sys.executable, "-c", ask], check=True, capture_output=True, text=True, cwd=ROOT)
-    assert 0 < float(answer.stdout) < held.nbytes / 1e6
+    assert 0 < float(printed(ask)) < held.nbytes / 1e6
 
 
 def test_more_ratings_than_pairs_are_refused(tmp_path: Path) -> None:
