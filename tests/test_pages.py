@@ -295,7 +295,7 @@ def test_a_bad_link_is_explained_and_the_article_used(query: dict[str, str], sen
 def test_slider_and_exact_number_of_the_learning_rate_agree() -> None:
     app = open_page("pages/train.py")
     app.number_input(key=now(app, "set:scratch:learning_rate")).set_value(31.0).run()
-    assert app.select_slider(key=now(app, "set:scratch:learning_rate:slider")).value == 30.0
+    assert app.select_slider(key=now(app, "set:scratch:learning_rate:slider")).value == 31.0
     app.select_slider(key=now(app, "set:scratch:learning_rate:slider")).set_value(5.0).run()
     assert app.number_input(key=now(app, "set:scratch:learning_rate")).value == 5.0
 

@@ -115,14 +115,14 @@ def log_steps(low: float, high: float) -> list[float]:
     return [step for step in steps if low <= step <= high]
 
 
-def nearest_step(value: float, steps: list[float]) -> float:
-    """The step nearest to ``value`` on a logarithmic scale."""
-    return min(steps, key=lambda step: abs(math.log(step) - math.log(value)))
+def steps_with(value: float, steps: list[float]) -> list[float]:
+    """The steps, and ``value`` among them: a slider that stood beside it would name another number."""
+    return sorted([*(step for step in steps if not math.isclose(step, value)), value])
 
 
 def _learning_rate(approach: str, setting: Setting, value: float) -> bool:
     """A slider with a logarithmic scale, and the exact number; says whether what they hold can be used."""
-    steps = log_steps(setting.minimum, setting.maximum)
+    steps = steps_with(value, log_steps(setting.minimum, setting.maximum))
     exact = draft.field_key(approach, setting.name)
     left, right = st.columns([1.5, 1], gap="small", vertical_alignment="bottom")
     left.select_slider(
@@ -130,7 +130,7 @@ def _learning_rate(approach: str, setting: Setting, value: float) -> bool:
         steps,
         format_func=number,
         help=f"{setting.help} The scale is logarithmic.",
-        **shows(f"{exact}:slider", nearest_step(value, steps), partial(draft.change, approach, setting.name)),
+        **shows(f"{exact}:slider", value, partial(draft.change, approach, setting.name)),
     )
     with right:
         _number_input(
