@@ -59,7 +59,7 @@ def ladder(*, quick: bool) -> Section:
     ]
     if not quick:
         many = [{**_settings(settings), "seed": seed} for seed in SEEDS]
-        rungs.append(_rung(splits, f"the mean of {len(many)} such, by seed", "bayes", many))
+        rungs.append(_rung(splits, f"Variational Bayes, the mean of {len(many)} by seed", "bayes", many))
     rungs.append(_blend(splits, rungs))
     truth = [split.part(split.valid)[2] for split in splits]
     best = _best(rungs, truth[0])

@@ -16,7 +16,7 @@ from torch import nn
 
 from benchmarks.data import movielens
 from benchmarks.table import Line, Section
-from benchmarks.timing import in_turns, median_ms, ratio
+from benchmarks.timing import in_turns, median_time, ratio
 from cfcore import approaches
 from cfcore.approaches import make_config
 from cfcore.approaches.embedding_net import EmbeddingNet
@@ -59,8 +59,8 @@ def _lookups(split: Split, *, quick: bool) -> list[Line]:
     lines = [
         Line(
             what=f"`scratch`, lookup `{name}` beside dense one-hot: speed",
-            ours=median_ms(seconds[name]),
-            theirs=median_ms(seconds["onehot"]),
+            ours=median_time(seconds[name]),
+            theirs=median_time(seconds["onehot"]),
             value=ratio(seconds, "onehot", name),
             wanted=wanted,
         )
@@ -139,8 +139,8 @@ def _loaders(split: Split, *, quick: bool) -> list[Line]:
     return [
         Line(
             what=f"`fastai_dot`, batches of {BATCH}, beside fastai's loader (`dl_type=TabDataLoader`): speed",
-            ours=median_ms(seconds["ours"]),
-            theirs=median_ms(seconds["stock"]),
+            ours=median_time(seconds["ours"]),
+            theirs=median_time(seconds["stock"]),
             value=ratio(seconds, "stock", "ours"),
             wanted=2.5,
         ),
@@ -201,8 +201,8 @@ def _bare_loop(split: Split, repeat: int) -> Line:
     seconds = in_turns(ways, repeat)
     return Line(
         what="`pytorch`, all ratings at once, beside the same loop without any report: time",
-        ours=median_ms(seconds["ours"]),
-        theirs=median_ms(seconds["bare"]),
+        ours=median_time(seconds["ours"]),
+        theirs=median_time(seconds["bare"]),
         value=ratio(seconds, "ours", "bare"),
         bound="at most",
         wanted=1.1,

@@ -30,6 +30,7 @@ def ratio(seconds: Mapping[str, list[float]], slow: str, fast: str) -> float:
     return statistics.median(a / b for a, b in zip(seconds[slow], seconds[fast], strict=True))
 
 
-def median_ms(seconds: list[float]) -> str:
-    """The median in milliseconds, to three figures."""
-    return f"{1e3 * statistics.median(seconds):.3g} ms"
+def median_time(seconds: list[float]) -> str:
+    """The median to three figures, below a second in milliseconds."""
+    median = statistics.median(seconds)
+    return f"{median:.3g} s" if median >= 1 else f"{1e3 * median:.3g} ms"
