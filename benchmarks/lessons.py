@@ -117,8 +117,8 @@ def _difference(losses: Mapping[str, np.ndarray]) -> Line:
         bound="at most",
         wanted=1e-5,
         unit="",
-        note=f"the greatest absolute one is {apart.flat[worst]:.2g}, of a loss of {dense.flat[worst]:.0f}, where neighbouring "
-        f"float32 numbers lie {np.spacing(np.float32(dense.flat[worst])):.2g} apart.",
+        note=f"the greatest absolute one is {apart.flat[worst]:.2g}, of a loss of {dense.flat[worst]:.0f}, where "
+        f"neighbouring float32 numbers lie {np.spacing(np.float32(dense.flat[worst])):.2g} apart.",
     )
 
 
