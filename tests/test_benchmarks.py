@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ from benchmarks.table import Line, Section, to_markdown
 from cfcore.metrics import rmse
 from cfcore.ratings import Ratings, Split
 from tests.conftest import make_ratings
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_as_many_settings_are_searched_for_each() -> None:
@@ -90,3 +94,16 @@ def test_a_table_says_what_is_reached_and_what_could_not_be_measured() -> None:
         ["1×", "–", "–"],
     ]
     assert "- gone: no browser." in text
+
+
+def test_the_readme_shows_rows_of_the_last_full_run() -> None:
+    """Nobody types a figure: what README.md says of speed and error stands in docs/benchmarks.md, word for word."""
+    page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = readme.split("## How good, and how fast\n")[1].split("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("|")]
+    assert len(rows) >= 10
+    assert [row for row in rows if row not in page.splitlines()] == []
+    assert "--quick" not in page
+    for picture in re.findall(r"\]\(([\w-]+\.svg)\)", page):
+        assert (ROOT / "docs" / picture).stat().st_size > 1000
