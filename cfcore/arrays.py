@@ -71,6 +71,14 @@ class ArrayFiles:
         with contextlib.suppress(StoreError):
             self._path(run_id).unlink(missing_ok=True)
 
+    def sizes(self) -> dict[str, int]:
+        """The bytes that the arrays of each run take on the disk, by run id."""
+        found = {}
+        for path in self._folder.glob("*.npz"):
+            with contextlib.suppress(FileNotFoundError):  # deleted at this moment
+                found[path.stem] = path.stat().st_size
+        return found
+
     def _path(self, run_id: str) -> Path:
         if not RUN_ID.fullmatch(run_id):
             raise StoreError("there is no such run: the link is incomplete or was changed")

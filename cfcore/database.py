@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cfcore.training import EpochResult
 
-_VERSION = 2
+_VERSION = 3
 _BUSY_SECONDS = 20
 _SCHEMA = """
 CREATE TABLE runs (
@@ -22,7 +22,7 @@ CREATE TABLE runs (
     server TEXT NOT NULL, seen REAL NOT NULL, created REAL NOT NULL, started REAL, finished REAL,
     status TEXT NOT NULL, message TEXT NOT NULL, split_how TEXT NOT NULL, n_train INTEGER, n_valid INTEGER,
     baseline_mean_mse REAL, baseline_bias_mse REAL, metrics TEXT, fit_seconds REAL, peak_memory_mb REAL,
-    "group" TEXT NOT NULL DEFAULT '', trashed REAL);
+    "group" TEXT NOT NULL DEFAULT '', trashed REAL, looked REAL);
 CREATE INDEX runs_by_group ON runs ("group");
 CREATE INDEX runs_by_visitor ON runs (visitor, created);
 CREATE INDEX runs_by_status ON runs (status);
@@ -30,11 +30,14 @@ CREATE TABLE epochs (
     run_id TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE, epoch INTEGER NOT NULL,
     train_loss REAL, valid_loss REAL, seconds REAL, learning_rate REAL, PRIMARY KEY (run_id, epoch)) WITHOUT ROWID;
 """
-_FROM_1 = """
+_FROM = {  # what brings a database of this version to the next
+    1: """
 ALTER TABLE runs ADD COLUMN "group" TEXT NOT NULL DEFAULT '';
 ALTER TABLE runs ADD COLUMN trashed REAL;
-CREATE INDEX runs_by_group ON runs ("group");
-"""
+CREATE INDEX runs_by_group ON runs ("group")
+""",
+    2: "ALTER TABLE runs ADD COLUMN looked REAL",
+}
 
 
 class StoreError(ValueError):
@@ -57,8 +60,9 @@ class Database:
             _enter_wal(self._anchor)
         with self.transaction(write=True) as db:
             version = db.execute("PRAGMA user_version").fetchone()[0]
-            if version in (0, 1):
-                for statement in (_SCHEMA if version == 0 else _FROM_1).split(";"):
+            if version in (0, *_FROM):
+                steps = [_SCHEMA] if version == 0 else [_FROM[each] for each in range(version, _VERSION)]
+                for statement in ";".join(steps).split(";"):
                     db.execute(statement)  # not executescript, which would commit between the statements
                 db.execute(f"PRAGMA user_version = {_VERSION}")
             elif version != _VERSION:

@@ -25,6 +25,7 @@ from cfcore.arrays import RUN_ID, ArrayFiles
 from cfcore.config import RunRequest
 from cfcore.database import Database, StoreError, read_epochs, write_epochs
 from cfcore.models import Model, from_arrays
+from cfcore.retention import Retention
 from cfcore.servers import server_gone
 from cfcore.training import EpochResult, Metrics
 
@@ -42,7 +43,6 @@ LOST = (
 STOPPED_EARLY = "Stopped before it started."
 STOPPING = "Stopping."
 
-TRASH_SECONDS = 24 * 3600
 _IS_ACTIVE = "status IN ('queued', 'running')"
 
 
@@ -92,7 +92,8 @@ class RunStore:
         self.root = Path(given) if given else platformdirs.user_data_path("latent-lab") / "runs"
         self._files = ArrayFiles(self.root / "arrays")  # makes the folders
         self._db = Database(self.root / "runs.sqlite3")
-        self._empty_trash()
+        self._retention = Retention(self._db, self._files, self.delete)
+        self._retention.tidy_now_and_then()
 
     def create(
         self, request: RunRequest, *, visitor: str = "", dataset_title: str = "", server: str = "", group: str = ""
@@ -222,6 +223,10 @@ class RunStore:
         with self._db.transaction(write=True) as db:
             db.execute("UPDATE runs SET trashed = NULL WHERE id = ?", (run_id,))
 
+    def look_at(self, *run_ids: str) -> None:
+        """Say that somebody is looking at these runs, so that they are not let go of."""
+        self._retention.look_at([run_id for run_id in run_ids if RUN_ID.fullmatch(run_id)])
+
     def arrays(self, run_id: str, *names: str) -> dict[str, np.ndarray]:
         """The arrays of a finished run by name, or those ``names`` that it has; see :func:`cfcore.outcome.run_arrays`.
 
@@ -237,10 +242,9 @@ class RunStore:
     def beat(self, server: str) -> None:
         """Say that ``server`` still sees to its runs; only servers on other machines are judged by it.
 
-        Now and then it also empties the trash.
+        Now and then it also lets go of what is too old, or too much (:mod:`cfcore.retention`).
         """
-        if time.monotonic() - self._emptied > 3600:
-            self._empty_trash()
+        self._retention.tidy_now_and_then()
         with self._db.transaction(write=True) as db:
             db.execute(f"UPDATE runs SET seen = ? WHERE server = ? AND {_IS_ACTIVE}", (time.time(), server))
 
@@ -265,13 +269,6 @@ class RunStore:
     def close(self) -> None:
         """Let go of the database."""
         self._db.close()
-
-    def _empty_trash(self) -> None:
-        self._emptied = time.monotonic()
-        with self._db.transaction() as db:
-            rows = db.execute("SELECT id FROM runs WHERE trashed < ?", (time.time() - TRASH_SECONDS,)).fetchall()
-        for row in rows:
-            self.delete(row["id"])
 
     def _read(self, where: str, values: Sequence[Any], how: str = "") -> Sequence[Run]:
         """Runs with their histories; those that are active for a server that is gone are failed on the way."""
@@ -299,7 +296,7 @@ class RunStore:
 
 
 def _run(row: sqlite3.Row, history: tuple[EpochResult, ...]) -> Run:
-    values = {name: row[name] for name in row.keys() if name not in ("server", "seen", "trashed")}  # noqa: SIM118
+    values = {name: row[name] for name in row.keys() if name not in ("server", "seen", "trashed", "looked")}  # noqa: SIM118
     values["request"] = RunRequest.from_json(json.loads(row["request"]))
     if row["metrics"]:
         values["metrics"] = Metrics.from_json(json.loads(row["metrics"]))

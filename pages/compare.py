@@ -6,7 +6,7 @@ import streamlit as st
 
 from cfcore.ratings import Ratings
 from cfcore.runs import Run
-from cfcore.ui import doctor
+from cfcore.ui import doctor, state
 from cfcore.ui.compare import state as cs
 from cfcore.ui.compare.actions import actions, undo_notice
 from cfcore.ui.compare.curves import curves, difference_table
@@ -46,6 +46,7 @@ def runs_view(ratings: Ratings, runs: Sequence[Run]) -> None:
     names = names_of(runs)
     choose_by_name(runs, names)
     chosen = cs.chosen_of(runs)
+    state.store().look_at(*(run.id for run in chosen))
     actions(chosen)
     if not chosen:
         st.info(
@@ -64,7 +65,7 @@ def nothing_yet() -> None:
     with st.container(border=True):
         st.markdown(
             "**Nothing to compare yet.** Press *Five ways, one split* to train all five approaches on the same ratings "
-            "and watch their curves over each other, or train runs of your own: each one of this visit is listed here."
+            "and watch their curves over each other, or train runs of your own: each is listed here."
         )
         st.page_link("pages/train.py", label="Train a run of your own", icon=":material/model_training:")
 

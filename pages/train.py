@@ -40,6 +40,8 @@ def write_address() -> None:
 def run_column(request: RunRequest | None) -> None:
     """The run that is shown, or the empty state."""
     run = shown_run()
+    if run is not None:
+        state.store().look_at(run.id)
     if run is None and "run" in st.session_state:
         st.warning(
             "There is no run with this link here: it was deleted, or it ran on another server.",

@@ -22,7 +22,8 @@ from cfcore.config import FOLDS, LOOKUPS, RunConfig, RunRequest, SplitConfig
 from cfcore.models import DotModel, Model, NetModel, from_arrays, to_arrays
 from cfcore.outcome import outcome_of
 from cfcore.ratings import Split
-from cfcore.runs import ORPHANED, TRASH_SECONDS, RunStore, StoreError
+from cfcore.retention import TRASH_SECONDS
+from cfcore.runs import ORPHANED, RunStore, StoreError
 from cfcore.servers import SILENCE_SECONDS, server_gone, this_server
 from cfcore.training import EpochResult, Trained
 from tests.waiting import wait_until
@@ -280,6 +281,7 @@ def test_a_store_of_the_version_before_is_brought_up_to_date(store: RunStore) ->
         "DROP INDEX runs_by_group",
         'ALTER TABLE runs DROP COLUMN "group"',
         "ALTER TABLE runs DROP COLUMN trashed",
+        "ALTER TABLE runs DROP COLUMN looked",
         "PRAGMA user_version = 1",
     ):
         db.execute(statement)

@@ -1,0 +1,100 @@
+"""Which runs are let go: trash after a day, others by age and by room, the oldest first.
+
+Never one that has not ended, and never one that somebody is looking at: pages say which runs they show
+(:meth:`Retention.look_at`), and a look counts for a while.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from cfcore.arrays import ArrayFiles
+from cfcore.database import Database, StoreError
+from cfcore.limits import Limits
+
+TRASH_SECONDS = 24 * 3600
+LOOKING_SECONDS = 600  # that a look counts: somebody who reads a page does not reload it
+NOTE_SECONDS = 60  # a look is written down at most so often
+TIDY_SECONDS = 300
+_IDLE = "status NOT IN ('queued', 'running') AND coalesce(looked, 0) < ?"
+_USED = "max(coalesce(finished, created), coalesce(looked, 0))"
+
+logger = logging.getLogger(__name__)
+
+
+class Retention:
+    """What becomes of the runs in ``db`` with their ``files``; ``delete`` removes one of them."""
+
+    def __init__(self, db: Database, files: ArrayFiles, delete: Callable[[str], None]) -> None:
+        self._db, self._files, self._delete = db, files, delete
+        self._noted: dict[str, float] = {}  # run id: when its last look was written down
+        self._tidied = -TIDY_SECONDS
+
+    def look_at(self, run_ids: Sequence[str]) -> None:
+        """Note that somebody is looking at these runs."""
+        clock = time.monotonic()
+        self._noted = {run_id: noted for run_id, noted in self._noted.items() if clock - noted < NOTE_SECONDS}
+        new = [run_id for run_id in run_ids if run_id not in self._noted]
+        if new:
+            self._noted |= dict.fromkeys(new, clock)
+            # A full disk is no reason not to show the page.
+            with contextlib.suppress(StoreError), self._db.transaction(write=True) as db:
+                db.executemany("UPDATE runs SET looked = ? WHERE id = ?", [(time.time(), run_id) for run_id in new])
+
+    def tidy_now_and_then(self) -> None:
+        """Tidy up, but not more often than every few minutes, under the limits that the environment sets."""
+        if time.monotonic() - self._tidied < TIDY_SECONDS:
+            return
+        self._tidied = time.monotonic()
+        try:
+            limits = Limits.from_environment()
+        except ValueError:  # the pages say so; what nobody understands must delete nothing
+            limits = Limits()
+        self.tidy(limits)
+
+    def tidy(self, limits: Limits) -> Sequence[str]:
+        """Let go of old trash, of runs that are too old, and of the oldest where all take too much; gives their ids."""
+        gone = [*self._old_trash(), *self._too_old(limits.days)]
+        for run_id in gone:
+            self._delete(run_id)
+        for run_id in self._too_much(limits.store_mb * 1e6):
+            self._delete(run_id)
+            gone.append(run_id)
+        if gone:
+            logger.info("let go of %d runs: %s", len(gone), ", ".join(gone))
+        return gone
+
+    def _old_trash(self) -> list[str]:
+        with self._db.transaction() as db:
+            rows = db.execute("SELECT id FROM runs WHERE trashed < ?", (time.time() - TRASH_SECONDS,)).fetchall()
+        return [row["id"] for row in rows]
+
+    def _too_old(self, days: float) -> list[str]:
+        now = time.time()
+        with self._db.transaction() as db:
+            rows = db.execute(
+                f"SELECT id FROM runs WHERE trashed IS NULL AND {_IDLE} AND {_USED} < ?",
+                (now - LOOKING_SECONDS, now - days * 24 * 3600),
+            ).fetchall()
+        return [row["id"] for row in rows]
+
+    def _too_much(self, most_bytes: float) -> list[str]:
+        sizes = self._files.sizes()
+        too_many = sum(sizes.values()) - most_bytes
+        if too_many <= 0:
+            return []
+        with self._db.transaction() as db:
+            rows = db.execute(
+                f"SELECT id FROM runs WHERE {_IDLE} ORDER BY {_USED}", (time.time() - LOOKING_SECONDS,)
+            ).fetchall()
+        gone = []
+        for row in rows:
+            if too_many <= 0:
+                break
+            if row["id"] in sizes:  # a run without arrays takes no room
+                too_many -= sizes[row["id"]]
+                gone.append(row["id"])
+        return gone
