@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import psutil
 
 from cfcore.config import RunConfig
+from cfcore.limits import Limits
 from cfcore.memory import FLOAT, fitting, lookup_bytes
 
 LEAST_SECONDS = 0.2  # to start and to report, whatever the data
@@ -48,7 +49,21 @@ class Estimate:
 
 
 def estimate(config: RunConfig, *, n_train: int, n_valid: int, n_users: int, n_items: int) -> Estimate:
-    """Time and memory of training ``config`` on ``n_train`` ratings, validated on ``n_valid`` after every epoch."""
+    """Time and memory of training ``config`` on ``n_train`` ratings, validated on ``n_valid`` after every epoch.
+
+    Refused is what this machine has no memory for, and what this server does not allow (:mod:`cfcore.limits`).
+    """
+    cost = _cost(config, n_train, n_valid, n_users, n_items)
+    if cost.refused is not None:
+        return cost
+    try:
+        refused = Limits.from_environment().refusal(config, n_train + n_valid, cost.memory_mb)
+    except ValueError as problem:
+        refused = str(problem)
+    return replace(cost, refused=refused)
+
+
+def _cost(config: RunConfig, n_train: int, n_valid: int, n_users: int, n_items: int) -> Estimate:
     n = n_train + n_valid / 3  # validation has no backward pass
     if config.approach == "scratch":
         return _scratch(config, n, n_train + n_valid, n_users, n_items)

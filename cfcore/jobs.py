@@ -1,9 +1,9 @@
 """The queue of runs: who is next, what a worker says, and how a run ends.
 
-One background thread owns everything that talks to Dask. It starts the cluster, hands out runs first come first served,
-writes what workers report to the store, and deals with losses; other threads only put work into its inbox, so a page
-never waits. At most as many runs are handed to Dask as there are workers. The rest wait here, where their order is
-plain, and where a worker that dies takes no more than its own run with it.
+One background thread owns everything that talks to Dask. It starts the cluster, hands out runs so that visits take
+turns (:mod:`cfcore.fair`), writes what workers report to the store, and deals with losses; other threads only put work
+into its inbox, so a page never waits. At most as many runs are handed to Dask as there are workers. The rest wait here,
+where their order is plain, and where a worker that dies takes no more than its own run with it.
 """
 
 from __future__ import annotations
@@ -11,24 +11,28 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
+import os
 import queue
 import secrets
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cfcore.aside import Aside
 from cfcore.config import RunRequest
+from cfcore.fair import Claim
+from cfcore.limits import Limits
+from cfcore.line import Flight, Line
+from cfcore.outcome import settle
 from cfcore.runs import LOST, ORPHANED, STOPPED_EARLY, STOPPING, Run, RunStore, StoreError
 from cfcore.servers import BEAT_SECONDS, this_server
 from cfcore.training import EpochResult
 
 if TYPE_CHECKING:  # importing distributed takes half a second: the background thread does it
-    from cfcore.cluster import Cluster, Future
+    from cfcore.cluster import Cluster
 
 ENDED = "The queue of runs has ended: start the app again."
 _CLOSE_SECONDS = 20
@@ -49,14 +53,6 @@ class JobsStatus:
     running: int
 
 
-@dataclass
-class _Flight:
-    """A run that Dask has: its task, and what the worker that began it calls that beginning ('' before)."""
-
-    future: Future
-    attempt: str = ""
-
-
 class Jobs:
     """Runs requests on Dask workers and keeps what comes of them in ``store``. Starts in the background.
 
@@ -64,14 +60,13 @@ class Jobs:
     loads its first page would share the same two cores, and nobody presses Train before there is a page.
     """
 
-    def __init__(self, store: RunStore, *, after: float = 0.0) -> None:
-        self._store = store
+    def __init__(self, store: RunStore, *, after: float = 0.0, limits: Limits | None = None) -> None:
+        self._store, self._line = store, Line(limits or Limits())
         self._server = this_server()
         self._topic = f"latent-lab-{secrets.token_hex(8)}"
         self._lock = threading.Lock()  # guards what pages ask for; held for moments
+        self._joining = threading.Lock()  # two tabs of one visitor may press Train at the same moment
         self._state, self._message, self._n_workers = "starting", "", 0
-        self._waiting: deque[str] = deque()
-        self._flights: dict[str, _Flight] = {}
         self._retried: set[str] = set()
         self._next_beat = 0.0
         self._cluster: Cluster | None = None
@@ -85,18 +80,31 @@ class Jobs:
         self._thread.start()
         atexit.register(self.close)
 
-    def submit(self, request: RunRequest, *, visitor: str = "", dataset_title: str = "", group: str = "") -> Run:
-        """Put a run at the end of the queue; returns at once.
+    def submit(
+        self,
+        request: RunRequest,
+        *,
+        visitor: str = "",
+        dataset_title: str = "",
+        group: str = "",
+        seconds: float = 0.0,
+    ) -> Run:
+        """Put a run into the queue, behind those of its visitor; returns at once.
+
+        ``seconds`` is what it is estimated to take, for the sake of those who wait behind it.
 
         Raises:
+            LimitError: the visitor has as many runs as one may have.
             StoreError: the run cannot be kept.
         """
-        run = self._store.create(
-            request, visitor=visitor, dataset_title=dataset_title, server=self._server, group=group
-        )
-        with self._lock:
+        with self._joining:
+            if visitor:
+                self._line.check(visitor, group)
+            run = self._store.create(
+                request, visitor=visitor, dataset_title=dataset_title, server=self._server, group=group
+            )
             if not self._closing:
-                self._waiting.append(run.id)
+                self._line.join(Claim(run_id=run.id, owner=visitor or run.id, batch=group or run.id, seconds=seconds))
         if self._closing:
             self._store.fail(run.id, ORPHANED)
         self._inbox.put(self._hand_out)
@@ -104,28 +112,29 @@ class Jobs:
 
     def stop(self, run_id: str) -> None:
         """End a run: at once when it has not started, else at its next step, keeping what it has learned so far."""
-        with self._lock, contextlib.suppress(ValueError):
-            self._waiting.remove(run_id)
+        self._line.leave(run_id)
         if not self._store.cancel(run_id, STOPPED_EARLY):
             self._store.note(run_id, STOPPING)
         self._inbox.put(partial(self._stop, run_id))
 
     def position(self, run_id: str) -> int | None:
         """The place of a run in this server's queue, 1 being next; ``None`` when it is not in it (any more)."""
-        with self._lock:
-            order = [*self._starting(), *self._waiting]
-        return order.index(run_id) + 1 if run_id in order else None
+        return self._line.position(run_id)
+
+    def starts_in(self, run_id: str) -> float | None:
+        """In how many seconds a run that waits will begin, as far as that can be told; ``None`` when it does not."""
+        return self._line.starts_in(run_id, self._store, self.status().n_workers)
 
     def status(self) -> JobsStatus:
         """The state of the queue; costs nothing, so that a page may ask often."""
+        queued, running = self._line.counts()
         with self._lock:
-            starting = self._starting()
             return JobsStatus(
                 state=self._state,
                 message=self._message,
                 n_workers=self._n_workers,
-                queued=len(starting) + len(self._waiting),
-                running=len(self._flights) - len(starting),
+                queued=queued,
+                running=running,
             )
 
     def close(self) -> None:
@@ -137,9 +146,6 @@ class Jobs:
         atexit.unregister(self.close)
         self._inbox.put(lambda: None)
         self._thread.join(_CLOSE_SECONDS)
-
-    def _starting(self) -> list[str]:
-        return [run_id for run_id, flight in self._flights.items() if not flight.attempt]
 
     # Everything below runs in the background thread.
 
@@ -154,9 +160,8 @@ class Jobs:
         finally:
             with self._lock:
                 self._closing = True
-                mine = [*self._flights, *self._waiting]
             with contextlib.suppress(StoreError):
-                self._fail(mine, ORPHANED)
+                self._fail(self._line.ground(), ORPHANED)
             cluster, self._cluster = self._cluster, None
             self._set_state("failed", ENDED)
             if cluster is not None:
@@ -165,7 +170,7 @@ class Jobs:
     def _do_next(self) -> None:
         task = None
         with contextlib.suppress(queue.Empty):
-            task = self._inbox.get(timeout=_LOOK_SECONDS if self._flights else BEAT_SECONDS)
+            task = self._inbox.get(timeout=_LOOK_SECONDS if self._line.flights() else BEAT_SECONDS)
         try:
             if task is not None:
                 task()
@@ -179,7 +184,8 @@ class Jobs:
 
     def _begin(self) -> None:
         """Start the cluster, or say why that failed, to those who wait as well."""
-        self._set_state("starting", "")
+        if self._state != "failed":  # then this is one more try, which pages need not see
+            self._set_state("starting", "")
         try:
             from cfcore.cluster import Cluster, ClusterSettings
 
@@ -193,26 +199,27 @@ class Jobs:
             message = str(error) if isinstance(error, ValueError) else f"The workers could not be started: {error}"
             logger.warning("no cluster: %s", message)
             self._set_state("failed", message)
-            with self._lock:
-                waiting = list(self._waiting)
-                self._waiting.clear()
-            self._fail(waiting, message)
+            self._fail(self._line.ground(flying=False), message)
         else:
             self._set_state("ready", "")
 
     def _beat(self) -> None:
         """Every few seconds: say that we are alive, and look after the cluster."""
         self._store.beat(self._server)
+        for flight in self._line.flights():
+            if self._cluster is not None and self._cluster.lost_its_worker(flight.future):
+                self._forget(flight.run_id)
+                self._lose(flight)
         self._hand_out()
         if self._cluster is not None:
             self._set_state("ready", "")
+        elif os.environ.get("CFCORE_SCHEDULER"):
+            self._begin()  # the scheduler may be back
 
     def _restart(self) -> None:
         """Begin again with a new cluster; runs that the old one had are lost."""
         cluster, self._cluster = self._cluster, None
-        with self._lock:
-            lost, self._flights = list(self._flights), {}
-        self._fail(lost, LOST)
+        self._fail(self._line.ground(waiting=False), LOST)
         if cluster is not None:
             cluster.close()
         self._begin()
@@ -220,37 +227,32 @@ class Jobs:
     def _set_state(self, state: str, message: str) -> None:
         n_workers = self._cluster.n_workers() if self._cluster is not None else 0
         if state == "ready" and not n_workers:
-            message = "No worker has joined the scheduler yet: start one with 'dask worker'."
+            message = self._cluster.why_none() if self._cluster is not None else ""
         with self._lock:
             self._state, self._message, self._n_workers = state, message, n_workers
         if state != "starting":
             self._aside.attach(self._cluster, message)
 
-    def _fail(self, run_ids: list[str], message: str) -> None:
+    def _fail(self, run_ids: Sequence[str], message: str) -> None:
         for run_id in run_ids:
             self._store.fail(run_id, message)
 
     def _hand_out(self) -> None:
-        """Give the longest waiting runs to Dask, as many as there are workers without one."""
-        if self._cluster.broken() if self._cluster is not None else self._waiting:
+        """Give the runs whose turn it is to Dask, as many as there are workers without one."""
+        if self._cluster.broken() if self._cluster is not None else self._line.counts()[0]:
             self._restart()
-        while self._cluster is not None and self._waiting and len(self._flights) < max(1, self._cluster.n_workers()):
-            with self._lock:
-                run_id = self._waiting[0] if self._waiting else ""
-            run, future = self._store.get(run_id), None
+        while self._cluster is not None and (claim := self._line.next(self._cluster.n_workers())) is not None:
+            run, future = self._store.get(claim.run_id), None
             if run is not None and run.active:
                 try:
-                    future = self._cluster.train(run_id, run.request, self._topic)
+                    future = self._cluster.train(run.id, run.request, self._topic)
                 except ValueError as error:  # the data, which had to be read here
-                    self._store.fail(run_id, str(error))
-            with self._lock, contextlib.suppress(ValueError):
-                if future is not None:
-                    self._flights[run_id] = _Flight(future)
-                self._waiting.remove(run_id)
+                    self._store.fail(run.id, str(error))
+            self._line.take_off(claim, future)
 
     def _hear(self, message: dict[str, Any]) -> None:
         """Take an event from a worker: a run has begun, or some of its epochs."""
-        run_id, flight = message["run_id"], self._flights.get(message["run_id"])
+        run_id, flight = message["run_id"], self._line.flight(message["run_id"])
         if flight is None:
             return  # stopped, or lost, in the meantime
         if flight.attempt not in ("", message["attempt"]):  # a scheduler elsewhere gave it to a second worker
@@ -258,14 +260,13 @@ class Jobs:
             self._store.fail(run_id, LOST)
             return
         if "started" in message:
-            with self._lock:
-                flight.attempt = message["attempt"]
+            self._line.begun(flight, message["attempt"])
             self._store.start(run_id, **message["started"])
         else:
             self._store.add_epochs(run_id, [EpochResult(**epoch) for epoch in message["epochs"]])
 
     def _stop(self, run_id: str) -> None:
-        if self._cluster is None or run_id not in self._flights:
+        if self._cluster is None or self._line.flight(run_id) is None:
             return
         run = self._store.get(run_id)
         if run is not None and run.active:
@@ -275,46 +276,42 @@ class Jobs:
             self._hand_out()
 
     def _forget(self, run_id: str) -> None:
-        with self._lock:
-            flight = self._flights.pop(run_id)
-        flight.future.cancel()
+        flight = self._line.land(run_id)
+        if flight is not None:
+            flight.future.cancel()
         if self._cluster is not None:
             self._cluster.request_stop(run_id)
 
     def _end_those_done(self) -> None:
         """Take the end of tasks, good or bad, and let the next runs begin."""
         # Dask's own callback for this would do, but it complains loudly when the interpreter is on its way out.
-        for run_id, flight in [(run_id, flight) for run_id, flight in self._flights.items() if flight.future.done()]:
+        for run_id, flight in [(each.run_id, each) for each in self._line.flights() if each.future.done()]:
             try:
                 self._keep(run_id, flight)
             except Exception as error:  # whatever it is, no run may stay "running" for ever
                 logger.exception("the outcome of run %s is lost", run_id)
                 # When not even this can be written (a full disk), the run stays with us, to be tried again.
                 self._store.fail(run_id, f"The outcome of this run could not be kept: {error}.")
-            with self._lock:
-                self._flights.pop(run_id, None)
+            self._line.land(run_id)
             self._aside.forget(run_id)
             self._hand_out()
 
-    def _keep(self, run_id: str, flight: _Flight) -> None:
+    def _lose(self, flight: Flight) -> None:
+        """Its worker died: most likely not of it, where it had not begun, so once more; else it has failed."""
+        if not flight.attempt and flight.run_id not in self._retried:
+            self._retried.add(flight.run_id)
+            self._line.join(flight.claim, first=True)
+        else:
+            self._store.fail(flight.run_id, LOST)
+
+    def _keep(self, run_id: str, flight: Flight) -> None:
         from cfcore.cluster import KilledWorker, why_not
 
         error = why_not(flight.future)
-        if isinstance(error, KilledWorker) and not flight.attempt and run_id not in self._retried:
-            self._retried.add(run_id)  # it died before this run began, so most likely not of it: once more
-            with self._lock:
-                self._waiting.appendleft(run_id)
-        elif isinstance(error, KilledWorker):
-            self._store.fail(run_id, LOST)
+        if isinstance(error, KilledWorker):
+            self._lose(flight)
         elif error is not None:
             logger.error("run %s came to nothing", run_id, exc_info=error)
             self._store.fail(run_id, f"This run was lost ({type(error).__name__}: {error}): start it again.")
         else:
-            result = flight.future.result()
-            if result["started"] is not None:  # these may have overtaken the events that say the same
-                self._store.start(run_id, **result["started"])
-            if "problem" in result:
-                self._store.add_epochs(run_id, [EpochResult(**epoch) for epoch in result["epochs"]])
-                self._store.fail(run_id, result["problem"])
-            else:
-                self._store.finish(run_id, result["outcome"])
+            settle(self._store, run_id, flight.future.result())

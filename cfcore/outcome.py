@@ -6,14 +6,18 @@ of the old class is then of no known class. Plain values do not mind.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cfcore.approaches import factors_of
 from cfcore.models import Model, to_arrays
 from cfcore.training import EpochResult, Trained
+
+if TYPE_CHECKING:
+    from cfcore.runs import RunStore
 
 MOST_PREDICTIONS = 200_000  # held-out predictions kept of a run, with their rows 2.4 MB: a sample where there are more
 SAMPLE_SEED = 0
@@ -34,6 +38,17 @@ def outcome_of(trained: Trained, valid_rows: np.ndarray | None = None) -> dict[s
         "epochs": [plain_epoch(result) for result in trained.history],
         "arrays": run_arrays(trained, valid_rows),
     }
+
+
+def settle(store: RunStore, run_id: str, result: Mapping[str, Any]) -> None:
+    """Keep what a worker's training gave (:func:`cfcore.worker.execute`): an outcome, or the problem it met."""
+    if result["started"] is not None:  # these may have overtaken the events that say the same
+        store.start(run_id, **result["started"])
+    if "problem" in result:
+        store.add_epochs(run_id, [EpochResult(**epoch) for epoch in result["epochs"]])
+        store.fail(run_id, result["problem"])
+    else:
+        store.finish(run_id, result["outcome"])
 
 
 def plain_epoch(result: EpochResult) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from cfcore import datasets
 from cfcore.approaches import baseline_predictions, make_config, train
 from cfcore.aside import Task
 from cfcore.config import RunRequest, SplitConfig
+from cfcore.limits import LimitError
 from cfcore.metrics import mse
 from cfcore.models import DotModel
 from cfcore.outcome import outcome_of
@@ -41,9 +42,23 @@ class FakeJobs:
     state: str = "ready"
     message: str = ""
     place: int | None = 1
+    begins: float | None = None
+    full: str = ""
+    estimates: list[float] = field(default_factory=list)
     living: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
 
-    def submit(self, request: RunRequest, *, visitor: str = "", dataset_title: str = "", group: str = "") -> Run:
+    def submit(
+        self,
+        request: RunRequest,
+        *,
+        visitor: str = "",
+        dataset_title: str = "",
+        group: str = "",
+        seconds: float = 0.0,
+    ) -> Run:
+        if self.full:
+            raise LimitError(self.full)
+        self.estimates.append(seconds)
         return self.store.create(request, visitor=visitor, dataset_title=dataset_title, group=group)
 
     def peek(self, run_id: str) -> dict[str, np.ndarray] | None:
@@ -58,6 +73,9 @@ class FakeJobs:
 
     def position(self, run_id: str) -> int | None:
         return self.place
+
+    def starts_in(self, run_id: str) -> float | None:
+        return self.begins
 
     def status(self) -> SimpleNamespace:
         return SimpleNamespace(state=self.state, message=self.message, n_workers=1, queued=0, running=0)

@@ -86,7 +86,7 @@ def test_runs_of_others_come_by_link_and_can_only_be_looked_at(jobs: FakeJobs) -
     run = finished(jobs, visitor="somebody else")
     app = visit(runs=[run])
     assert table(app).iloc[0]["Run"] == "From scratch"
-    assert "1 chosen run is of another visit, to look at and export only." in texts(app)
+    assert "1 chosen run is of somebody else, to look at and export only." in texts(app)
     assert button(app, "Delete").disabled
     assert button(app, "Stop").disabled
     assert param(app, "runs") == run.id
@@ -455,7 +455,7 @@ def test_a_sweep_opens_by_its_link_for_anybody_and_shows_the_numbers_of_the_stor
     button(app, "Curves of the best 5").click().run()
     assert not app.exception
     assert len(param(app, "runs").split(",")) == 5
-    assert "5 chosen runs are of another visit" in texts(app)
+    assert "5 chosen runs are of somebody else" in texts(app)
 
 
 def test_a_link_to_no_sweep_says_so() -> None:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from cfcore import datasets
 from cfcore.approaches import describe, make_config
@@ -401,20 +402,83 @@ def test_settings_survive_a_visit_to_another_page() -> None:
 
 
 def test_a_running_run_shows_its_epoch_and_can_be_stopped(jobs: FakeJobs) -> None:
-    run = stored(jobs, epochs=3)
+    app = open_page("pages/train.py")
+    run = stored(jobs, epochs=3, visitor=app.session_state["visitor"])
     jobs.store.add_epoch(run.id, EpochResult(epoch=3, train_loss=1.0, valid_loss=1.21, seconds=0.25))
-    app = open_page("pages/train.py", run=run.id)
+    app.session_state["run"] = run.id
+    app.run()
     assert {metric.label: metric.value for metric in app.metric}["Valid RMSE"] == "1.100"
     button(app, "Stop").click().run()
     assert jobs.stopped == [run.id]
     assert button(app, "Stop").disabled
 
 
+def test_a_run_of_somebody_else_cannot_be_stopped(jobs: FakeJobs) -> None:
+    """Not by the button, and not by what the button calls: a disabled one can be pressed by a forged message."""
+    run = stored(jobs, visitor="somebody else")
+    app = open_page("pages/train.py", run=run.id)
+    assert button(app, "Stop").disabled
+
+    def forged(run_id: str) -> None:
+        from cfcore.ui import queue
+
+        queue.stop(run_id)
+
+    AppTest.from_function(forged, args=(run.id,), default_timeout=60).run()
+    assert jobs.stopped == []
+
+
+def test_a_visit_that_has_enough_runs_is_told(jobs: FakeJobs) -> None:
+    app = open_page("pages/train.py")
+    jobs.full = "you have 6 runs already"
+    button(app, "Train").click().run()
+    assert "You have 6 runs already." in [warning.value for warning in app.warning]
+    assert jobs.store.list() == []
+    jobs.full = ""
+    button(app, "Train").click().run()
+    assert len(jobs.store.list()) == 1
+    assert jobs.estimates[0] > 0  # for those who wait behind it
+
+
+def test_while_a_run_trains_another_can_wait_but_not_the_same_twice(jobs: FakeJobs) -> None:
+    app = open_page("pages/train.py")
+    button(app, "Train").click().run()
+    assert button(app, "Train").disabled  # a second press
+    app.number_input(key=now(app, "set:scratch:epochs")).set_value(7).run()
+    button(app, "Train").click().run()
+    assert sorted(run.request.config.epochs for run in jobs.store.list()) == [7, 50]
+
+
+def test_a_run_that_is_too_long_for_the_server_is_refused(jobs: FakeJobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = open_page("pages/train.py")
+    monkeypatch.setenv("CFCORE_MAX_WORK", "1e6")  # after the page was drawn, so that its button can be pressed
+    button(app, "Train").click().run()
+    assert any("too long for this server" in warning.value for warning in app.warning)
+    assert button(app, "Train").disabled
+    assert any("CFCORE\\_MAX\\_WORK" in error.value or "CFCORE_MAX_WORK" in error.value for error in app.error)
+    assert jobs.store.list() == []
+
+
+@pytest.mark.parametrize("mask", ["00000000", "a1b2c3d4"])
+def test_a_browser_keeps_its_name_whatever_the_mask_of_its_cookie(mask: str) -> None:
+    token, key = bytes(range(16)), bytes.fromhex(mask)
+    masked = bytes(byte ^ key[place % 4] for place, byte in enumerate(token))
+    assert state.token_of(f"2|{mask}|{masked.hex()}|1700000000") == token
+
+
+@pytest.mark.parametrize("cookie", ["", "2", "2|zz|00|1", "2||00|1", "2|00000000|0011|1", "1|2|3|4|5", "|" * 9])
+def test_a_cookie_that_makes_no_sense_names_nobody(cookie: str) -> None:
+    assert state.token_of(cookie) == b""
+
+
 def test_a_queued_run_says_its_place(jobs: FakeJobs) -> None:
     request = RunRequest(dataset="sample", split=SplitConfig.of("random"), config=make_config("scratch"))
     run, jobs.place = jobs.submit(request), 3
     app = open_page("pages/train.py", run=run.id)
-    assert "Number 3 in the queue" in app.get("progress")[0].proto.text
+    assert app.get("progress")[0].proto.text == "Number 3 in the queue"
+    jobs.begins = 42.0
+    app.run()
+    assert app.get("progress")[0].proto.text == "Number 3 in the queue · starts in about 42 s"
     jobs.state = "starting"
     app.run()
     assert "loads PyTorch" in app.get("progress")[0].proto.text

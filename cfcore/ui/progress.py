@@ -14,10 +14,12 @@ import streamlit as st
 
 from cfcore import charts
 from cfcore.config import RunRequest
+from cfcore.outlook import remaining, share_done
 from cfcore.runs import Run
 from cfcore.ui import state
 from cfcore.ui.components import choose_one, four_places
 from cfcore.ui.frame import guard
+from cfcore.ui.queue import is_mine, stop
 from cfcore.ui.words import against, error, seconds
 
 if TYPE_CHECKING:
@@ -54,29 +56,6 @@ def baselines(run: Run | None, request: RunRequest | None) -> dict[str, float | 
     return {MEAN: known.get("global_mean"), BIAS: known.get("bias")}
 
 
-def remaining(run: Run, now: float) -> float | None:
-    """Roughly how many seconds a running run still needs, from its last epochs; ``None`` before the first has ended."""
-    history, planned = run.history, run.request.config.epochs or 1
-    if not history:
-        return None
-    recent = [result.seconds for result in history[-5:]]
-    each = sum(recent) / len(recent)
-    since = now - (run.started or now) - sum(result.seconds for result in history)
-    return max(0.0, each * (planned - len(history)) - min(max(since, 0.0), each))
-
-
-def share_done(run: Run, now: float) -> float:
-    """How far a running run has come, from 0 to 1; within an epoch by the clock, never to the epoch's end."""
-    planned, done = run.request.config.epochs or 1, len(run.history)
-    if not done:
-        return 0.0
-    left = remaining(run, now) or 0.0
-    each = sum(result.seconds for result in run.history) / done
-    whole = left + each * done
-    by_clock = 1 - left / whole if whole > 0 else done / planned
-    return min(max(by_clock, done / planned), (done + 0.95) / planned, 1.0)
-
-
 def _live(run_id: str | None, was_active: bool, request: RunRequest | None) -> None:
     with guard():
         run = state.store().get(run_id) if run_id else None
@@ -100,13 +79,15 @@ def _status(run: Run) -> None:
         return
     left, right = st.columns([5, 1], vertical_alignment="center", wrap=False)
     with right:
+        mine = is_mine(run)
         st.button(
             "Stop",
             icon=":material/stop_circle:",
             width="stretch",
             key=f"stop:{run.id}",
-            disabled=run.id in st.session_state.get("stopping", ()),
-            on_click=_stop,
+            disabled=not mine or run.id in st.session_state.get("stopping", ()),
+            help=None if mine else "This is somebody else's run.",
+            on_click=stop,
             args=(run.id,),
         )
     share, words = progress_line(run, time.time())
@@ -123,9 +104,12 @@ def _waiting(run: Run) -> str:
     if workers.state == "starting":
         return LOADING
     position = state.jobs().position(run.id)
-    if position is None or position <= 1:
-        return "Next in the queue" if workers.running else LOADING
-    return f"Number {position} in the queue: {position - 1} before this one"
+    if position is None or (position == 1 and not workers.running):
+        return LOADING
+    place = "Next" if position == 1 else f"Number {position}"
+    begins = state.jobs().starts_in(run.id)
+    when = f" · starts in about {seconds(begins)}" if begins else ""
+    return f"{place} in the queue{when}"
 
 
 def _running(run: Run) -> str:
@@ -143,11 +127,6 @@ def _ended(run: Run) -> str:
     took = f" · {seconds(run.fit_seconds)}" if run.fit_seconds is not None else ""
     words = {"done": "Done", "stopped": "Stopped", "diverged": "Diverged", "failed": "Failed"}
     return f"{words[run.status]} · {done} of {planned} epochs{took}"
-
-
-def _stop(run_id: str) -> None:
-    st.session_state.setdefault("stopping", []).append(run_id)
-    state.jobs().stop(run_id)
 
 
 def _tiles(run: Run | None) -> None:

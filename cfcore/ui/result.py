@@ -17,6 +17,7 @@ from cfcore.runs import Run
 from cfcore.ui import draft, state
 from cfcore.ui.notes import LESSONS
 from cfcore.ui.progress import BIAS, MEAN
+from cfcore.ui.queue import enqueue
 from cfcore.ui.words import against, error, memory, number, plain, seconds, sentence
 
 MOMENT = 0.2  # seconds
@@ -127,7 +128,7 @@ def recent_runs() -> None:
     runs = state.store().list(visitor=state.visitor(), limit=6)
     if len(runs) < 2:
         return
-    st.markdown("**Recent runs of this visit**")
+    st.markdown("**Your recent runs**")
     for run in runs:
         rate, m = run.request.config.learning_rate, run.metrics
         error = f"RMSE {m.valid_rmse:.3f}" if m and m.valid_rmse else run.status
@@ -152,11 +153,10 @@ def run_again(run_id: str) -> None:
 
 
 def submit(request: RunRequest, dataset_title: str) -> None:
-    """Queue a run of this visit and show it."""
-    state.keep_dataset()
-    run = state.jobs().submit(request, visitor=state.visitor(), dataset_title=dataset_title)
-    st.session_state["run"] = run.id
-    _give_it_a_moment(run.id)
+    """Queue a run of this visit and show it; where that is refused, say why."""
+    for run in enqueue([request], dataset_title):
+        st.session_state["run"] = run.id
+        _give_it_a_moment(run.id)
 
 
 def _give_it_a_moment(run_id: str) -> None:

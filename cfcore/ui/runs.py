@@ -17,7 +17,6 @@ import streamlit as st
 from cfcore.approaches import describe, make_config
 from cfcore.config import RunRequest
 from cfcore.datasets import DataError
-from cfcore.estimate import estimate
 from cfcore.models import Model, from_arrays
 from cfcore.ratings import Ratings, Split
 from cfcore.runs import Run, StoreError
@@ -25,6 +24,7 @@ from cfcore.ui import state
 from cfcore.ui.components import shows
 from cfcore.ui.frame import arrived, guard
 from cfcore.ui.progress import progress_line
+from cfcore.ui.queue import price
 from cfcore.ui.result import submit
 from cfcore.ui.words import count, error, number, plain, seconds, sentence
 
@@ -105,6 +105,7 @@ def look(run: Run) -> Chosen | None:
         DataError: the run's data set cannot be read here.
         StoreError: its arrays are gone.
     """
+    state.store().look_at(run.id)
     arrays = state.jobs().peek(run.id) if run.active else state.run_arrays(run.id)
     if arrays is None:
         return None
@@ -153,7 +154,7 @@ def _select(key: str, runs: Sequence[Run], run: Run) -> None:
         "Run",
         list(labels),
         format_func=labels.__getitem__,
-        help="Runs of this visit, newest first. A link with ?run=... shows anybody's.",
+        help="Your runs, newest first. A link with ?run=... shows anybody's.",
         **shows(f"choose-run:{key}", run.id, lambda run_id: st.session_state.update(run=run_id)),
     )
 
@@ -173,9 +174,9 @@ def _nothing_yet() -> None:
     ratings = state.chosen_ratings()
     config = make_config(QUICK, scale=ratings.scale)
     request = RunRequest(dataset=ratings.about.name, split=describe(QUICK).preset_split, config=config)
-    n_train, n_valid = state.split_sizes(request.dataset, request.split.to_json())
-    sizes = {"n_users": ratings.n_users, "n_items": ratings.n_items}
-    cost = estimate(config, n_train=n_train, n_valid=n_valid, **sizes)
+    cost = price(request)
+    refused = cost.refused if cost else None
+    n_train, _ = state.split_sizes(request.dataset, request.split.to_json())
     with st.container(border=True):
         st.subheader("Nothing has been trained yet", anchor=False)
         st.markdown(
@@ -189,15 +190,15 @@ def _nothing_yet() -> None:
                 icon=":material/play_arrow:",
                 on_click=submit,
                 args=(request, ratings.about.title),
-                disabled=cost.refused is not None,
+                disabled=refused is not None,
             )
             st.page_link("pages/train.py", label="To the Train page", icon=":material/model_training:")
         st.caption(
             f"{describe(QUICK).title} on the {count(n_train)} training ratings of {plain(ratings.about.title)}: "
-            f"roughly {seconds(cost.seconds)} on two cores."
+            f"roughly {seconds(cost.seconds if cost else None)} on two cores."
         )
-        if cost.refused:
-            st.error(sentence(cost.refused), icon=":material/error:")
+        if refused:
+            st.error(sentence(refused), icon=":material/error:")
 
 
 def _wait_for(run: Run) -> None:

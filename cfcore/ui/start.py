@@ -5,9 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from cfcore.config import RunRequest
-from cfcore.estimate import estimate
 from cfcore.ratings import Ratings
 from cfcore.ui import state
+from cfcore.ui.queue import is_mine, price
 from cfcore.ui.result import submit
 from cfcore.ui.settings import approach_picker, article_button, settings_form, split_form
 from cfcore.ui.words import memory, seconds, sentence
@@ -32,15 +32,13 @@ def _start_buttons(approach: str, ratings: Ratings, request: RunRequest | None) 
     cost, refusal = None, "One of the settings cannot be used: see below."
     if request is not None:
         try:
-            n_train, n_valid = state.split_sizes(request.dataset, request.split.to_json())
+            cost = price(request)
         except ValueError as problem:
             refusal = str(problem)
         else:
-            sizes = {"n_users": ratings.n_users, "n_items": ratings.n_items}
-            cost = estimate(request.config, n_train=n_train, n_valid=n_valid, **sizes)
-            refusal = cost.refused
+            refusal = cost.refused if cost else None
     shown = state.store().get(st.session_state.get("run", ""))
-    busy = shown is not None and shown.active and shown.visitor == state.visitor()
+    again = shown is not None and shown.active and shown.request == request and is_mine(shown)  # a second press
     left, right = st.columns(2, gap="small")
     with left:
         st.button(
@@ -49,7 +47,7 @@ def _start_buttons(approach: str, ratings: Ratings, request: RunRequest | None) 
             type="primary",
             icon=":material/play_arrow:",
             width="stretch",
-            disabled=busy or bool(refusal) or request is None,
+            disabled=again or bool(refusal) or request is None,
             on_click=submit,
             args=(request, ratings.about.title),
         )

@@ -7,6 +7,8 @@ own classes stay out of the session: an edited file reloads its module, and an o
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import os
 import secrets
 from collections.abc import Callable
@@ -21,6 +23,7 @@ from cfcore.aside import Task
 from cfcore.config import SplitConfig
 from cfcore.datasets import DataError, Download
 from cfcore.jobs import Jobs
+from cfcore.limits import Limits
 from cfcore.memory import LastUsed
 from cfcore.metrics import mse
 from cfcore.outcome import VECTORS
@@ -31,6 +34,7 @@ from cfcore.ui.words import sentence
 PREFERRED, FALLBACK = "ml-100k", "sample"
 MOST_ARRAY_BYTES = 128e6  # of runs that people look at; a run on MovieLens 100K has about 1 MB, its snapshots 1 to 8
 FIRST_PAGE_SECONDS = 4.0  # that a browser has the cores to itself for, after its first page has been asked for
+TOKEN_BYTES = 16  # of randomness in an XSRF token, so that nobody can guess another's name
 BASELINE_LIMIT = 2_000_000  # ratings: above it the page waits for the worker's baselines rather than compute them here
 
 
@@ -43,7 +47,11 @@ def store() -> RunStore:
 @st.cache_resource(show_spinner=False)
 def jobs() -> Jobs:
     """The queue in front of the workers; starting it returns at once, and warms a worker up when the page is there."""
-    return Jobs(store(), after=FIRST_PAGE_SECONDS)
+    try:
+        limits = Limits.from_environment()
+    except ValueError:  # every estimate says so, and refuses: nothing will be queued
+        limits = Limits()
+    return Jobs(store(), after=FIRST_PAGE_SECONDS, limits=limits)
 
 
 def computed(kept: dict[str, Any], name: str, begin: Callable[[], Task], seconds: float = 0) -> Task:
@@ -144,8 +152,28 @@ def fetch_preferred_once() -> None:
 
 
 def visitor() -> str:
-    """This visit's own random name, under which its runs are stored."""
-    return st.session_state.setdefault("visitor", secrets.token_urlsafe(12))
+    """This browser's own random name, under which its runs are stored: the same after a reload and in another tab.
+
+    Made from the token that Streamlit gives every browser against forged requests (XSRF), as random as a password and
+    sent as a cookie, never in an address. Where there is none, a visit has a name of its own until it is reloaded.
+    """
+    if "visitor" not in st.session_state:
+        cookie = st.context.cookies.get("_streamlit_xsrf")
+        token = token_of(cookie) if isinstance(cookie, str) else b""  # AppTest has a mock there
+        name = hashlib.sha256(b"latent-lab" + token).hexdigest()[:32] if token else secrets.token_urlsafe(12)
+        st.session_state["visitor"] = name
+    return st.session_state["visitor"]
+
+
+def token_of(cookie: str) -> bytes:
+    """The token in an XSRF cookie, ``2|mask|masked token|time`` in hexadecimal: the mask changes, the token stays."""
+    parts = cookie.split("|")
+    try:
+        mask, masked = bytes.fromhex(parts[1]), bytes.fromhex(parts[2])
+    except (IndexError, ValueError):
+        return b""
+    token = bytes(byte ^ key for byte, key in zip(masked, itertools.cycle(mask))) if mask else b""
+    return token if len(token) >= TOKEN_BYTES else b""
 
 
 def dataset() -> str:

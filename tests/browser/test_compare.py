@@ -120,7 +120,7 @@ def test_a_link_shows_the_same_curves_with_the_last_losses_of_the_store(
         expect(curves(page)).to_have_attribute("aria-label", re.compile(re.escape(told)))
         expect(curves(page).locator("text").filter(has_text=f"{title} {short(last.valid_loss)}").first).to_be_attached()
     expect(
-        page.get_by_text(re.compile("5 chosen runs are of another visit, to look at and export only"))
+        page.get_by_text(re.compile("5 chosen runs are of somebody else, to look at and export only"))
     ).to_be_visible()
     expect(page.get_by_role("button", name="Delete", exact=True)).to_be_disabled()
 

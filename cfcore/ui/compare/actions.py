@@ -10,6 +10,7 @@ from cfcore.runs import Run
 from cfcore.ui.compare import state as cs
 from cfcore.ui.components import how_many
 from cfcore.ui.frame import guard
+from cfcore.ui.queue import is_mine
 
 _PAGES = (
     ("pages/train.py", "Open in Train", ":material/model_training:"),
@@ -20,7 +21,7 @@ _PAGES = (
 
 def actions(chosen: Sequence[Run]) -> None:
     """Buttons for the chosen runs of this visit; runs of others may be looked at, and nothing else."""
-    mine = [run for run in chosen if cs.is_mine(run)]
+    mine = [run for run in chosen if is_mine(run)]
     ids = [run.id for run in mine]
     active = [run.id for run in mine if run.active]
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
@@ -30,7 +31,7 @@ def actions(chosen: Sequence[Run]) -> None:
             key="compare:stop",
             icon=":material/stop_circle:",
             disabled=not active,
-            help=None if active else "None of the chosen runs of this visit is under way.",
+            help=None if active else "None of your chosen runs is under way.",
             on_click=cs.stop,
             args=(active,),
         )
@@ -39,7 +40,7 @@ def actions(chosen: Sequence[Run]) -> None:
             key="compare:delete",
             icon=":material/delete:",
             disabled=not ids,
-            help="Chosen runs of this visit. It can be undone." if ids else "Choose runs of this visit.",
+            help="Your chosen runs. It can be undone." if ids else "Choose runs of yours.",
             on_click=cs.delete,
             args=(ids,),
         )
@@ -49,8 +50,7 @@ def actions(chosen: Sequence[Run]) -> None:
         if len(chosen) > len(mine):
             others = len(chosen) - len(mine)
             st.caption(
-                f"{how_many(others, 'chosen run is', 'chosen runs are')} of another visit, to look at and export only. "
-                "Reloading the page begins a new visit.",
+                f"{how_many(others, 'chosen run is', 'chosen runs are')} of somebody else, to look at and export only.",
                 width="content",
             )
 
@@ -72,7 +72,7 @@ def _rename(mine: Sequence[Run]) -> None:
 
 
 def _why_not(mine: Sequence[Run]) -> str | None:
-    return None if len(mine) == 1 else "Choose one run of this visit."
+    return None if len(mine) == 1 else "Choose one run of yours."
 
 
 def undo_notice() -> None:

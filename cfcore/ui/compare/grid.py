@@ -18,6 +18,7 @@ from cfcore.ui.compare import state as cs
 from cfcore.ui.compare.rows import BIAS, MEAN, baselines_of, split_text
 from cfcore.ui.components import how_many
 from cfcore.ui.frame import guard
+from cfcore.ui.queue import is_mine
 from cfcore.ui.words import against, error, plain
 
 
@@ -128,8 +129,8 @@ def _say(grid: Grid, baselines: dict[str, float]) -> None:
 
 
 def _actions(members: Sequence[Run]) -> None:
-    mine = [run.id for run in members if cs.is_mine(run)]
-    active = [run.id for run in members if run.active and cs.is_mine(run)]
+    mine = [run.id for run in members if is_mine(run)]
+    active = [run.id for run in members if run.active and is_mine(run)]
     grid = grid_of(members)
     best = grid.best if grid else None
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):

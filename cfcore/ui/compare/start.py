@@ -12,6 +12,7 @@ from typing import Any
 import streamlit as st
 
 from cfcore.config import FOLDS, RunRequest, SplitConfig
+from cfcore.limits import Limits
 from cfcore.ratings import Ratings
 from cfcore.runs import Run
 from cfcore.sweep import Cost, cost, five_ways
@@ -20,6 +21,7 @@ from cfcore.ui.compare import state as cs
 from cfcore.ui.compare.rows import split_text
 from cfcore.ui.components import how_many
 from cfcore.ui.frame import guard
+from cfcore.ui.queue import enqueue
 from cfcore.ui.settings import SPLIT_TITLES
 from cfcore.ui.words import count, memory, plain, seconds, sentence
 
@@ -132,7 +134,8 @@ def price_of(requests: Sequence[RunRequest], ratings: Ratings) -> tuple[Cost | N
 def price_text(n_runs: int, price: Cost) -> str:
     """The same in a sentence: workers share the runs between them, after those that are before them in the queue."""
     status = state.jobs().status()
-    workers, before = max(1, status.n_workers), status.queued + status.running
+    workers = max(1, min(status.n_workers, Limits.from_environment().running))
+    before = status.queued + status.running
     took = f"{how_many(n_runs, 'run', 'runs')} take roughly {seconds(price.seconds / min(workers, n_runs))}"
     with_ = f" with {workers} workers" if workers > 1 else ", one after the other"
     turn = f" {how_many(before, 'run is', 'runs are')} before them in the queue." if before else ""
@@ -166,9 +169,7 @@ def queue(requests: Sequence[RunRequest], title: str) -> list[str]:
     """Queue runs that belong together; gives their ids, none where a group of this visit is under way already."""
     if cs.under_way():  # a second press before the page has shown that it came too late
         return []
-    state.keep_dataset()
-    group, mine = secrets.token_urlsafe(12), state.visitor()
-    return [state.jobs().submit(each, visitor=mine, dataset_title=title, group=group).id for each in requests]
+    return [run.id for run in enqueue(requests, title, group=secrets.token_urlsafe(12))]
 
 
 def _start(requests: Sequence[RunRequest], title: str) -> None:

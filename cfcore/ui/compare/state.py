@@ -15,7 +15,7 @@ import streamlit as st
 from cfcore.charts import MOST_CURVES
 from cfcore.runs import Run
 from cfcore.sweep import grid_of
-from cfcore.ui import state
+from cfcore.ui import queue, state
 from cfcore.ui.words import plain
 
 MOST_LINKED = 50  # runs taken from one address
@@ -124,10 +124,6 @@ def slots(chosen: Sequence[Run]) -> dict[str, int]:
     return memory()["slots"]
 
 
-def is_mine(run: Run) -> bool:
-    return run.visitor == state.visitor()
-
-
 def rename(run_id: str, name: str) -> None:
     """Give a run of this visit another name."""
     if _mine([run_id]):
@@ -138,8 +134,7 @@ def delete(run_ids: Sequence[str]) -> None:
     """Delete runs of this visit, so that it can be undone; those under way are stopped first."""
     mine = _mine(run_ids)
     for run in mine:
-        if run.active:
-            state.jobs().stop(run.id)
+        queue.stop(run.id)
     memory()["leaving"] = [*memory()["leaving"], *(run.id for run in mine)]
     memory()["deleted"] = [run.id for run in mine]
     settle()
@@ -166,9 +161,8 @@ def settle() -> None:
 
 def stop(run_ids: Sequence[str]) -> None:
     """Stop those of these runs that belong to this visit and have not ended."""
-    for run in _mine(run_ids):
-        if run.active:
-            state.jobs().stop(run.id)
+    for run_id in run_ids:
+        queue.stop(run_id)
 
 
 def _put_away(run: Run) -> bool:
@@ -176,7 +170,7 @@ def _put_away(run: Run) -> bool:
 
 
 def _mine(run_ids: Sequence[str]) -> list[Run]:
-    return [run for run in state.store().get_many(list(run_ids)) if is_mine(run)]
+    return [run for run in state.store().get_many(list(run_ids)) if queue.is_mine(run)]
 
 
 def _tell_missing(run_ids: Sequence[str]) -> None:

@@ -1,0 +1,65 @@
+"""How a page puts runs into the queue and takes them out: within the limits of a visit, and only its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from cfcore.config import RunRequest
+from cfcore.datasets import DataError
+from cfcore.estimate import Estimate, estimate
+from cfcore.limits import LimitError
+from cfcore.runs import Run
+from cfcore.ui import state
+from cfcore.ui.words import sentence
+
+
+def price(request: RunRequest) -> Estimate | None:
+    """What a run would take, and why it would be refused; ``None`` where only a worker has its data.
+
+    Raises:
+        ValueError: its data does not allow its split.
+    """
+    try:
+        ratings = state.ratings(request.dataset)
+    except DataError:
+        return None
+    n_train, n_valid = state.split_sizes(request.dataset, request.split.to_json())
+    return estimate(request.config, n_train=n_train, n_valid=n_valid, n_users=ratings.n_users, n_items=ratings.n_items)
+
+
+def enqueue(requests: Sequence[RunRequest], dataset_title: str, group: str = "") -> list[Run]:
+    """Queue runs of this visit; gives none, and says why, where one is refused. Buttons are only its first line."""
+    state.keep_dataset()
+    try:
+        prices = [price(request) for request in requests]
+        for cost in prices:
+            if cost is not None and cost.refused:
+                raise LimitError(cost.refused)
+        return [
+            state.jobs().submit(
+                request,
+                visitor=state.visitor(),
+                dataset_title=dataset_title,
+                group=group,
+                seconds=cost.seconds if cost else 0.0,
+            )
+            for request, cost in zip(requests, prices, strict=True)
+        ]
+    except ValueError as refusal:
+        state.tell(sentence(str(refusal)))
+        return []
+
+
+def is_mine(run: Run) -> bool:
+    """Whether this visit has started the run, and may therefore stop, rename and delete it."""
+    return run.visitor == state.visitor()
+
+
+def stop(run_id: str) -> None:
+    """End a run of this visit; of somebody else's it does nothing."""
+    run = state.store().get(run_id)
+    if run is not None and run.active and is_mine(run):
+        st.session_state.setdefault("stopping", []).append(run_id)
+        state.jobs().stop(run_id)
