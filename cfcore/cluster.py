@@ -19,63 +19,42 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+from weakref import WeakKeyDictionary
 
-import dask.utils
 from dask.system import CPU_COUNT
 from distributed import Client, Future, Nanny, Scheduler, SpecCluster
 from distributed.deploy.subprocess import SubprocessWorker
 from distributed.scheduler import KilledWorker
-from distributed.system import MEMORY_LIMIT  # of the container where there is one
+
+from cfcore.cluster_settings import ClusterSettings
+from cfcore.guests import Guests
 
 if TYPE_CHECKING:
     import numpy as np
 
     from cfcore.config import RunRequest
 
+logger = logging.getLogger(__name__)
+
 __all__ = ["Cluster", "ClusterSettings", "Future", "KilledWorker", "why_not"]
 
 CONNECT_SECONDS = 10
 START_SECONDS = 60
+ANSWER_SECONDS = 3  # that workers elsewhere have to say their versions before the app is ready all the same
 SLOTS = ("train", "tsne", "fold_in", "lesson", "alone")  # kinds of work that do not wait for each other
-_APP_BYTES = 500e6  # for the app itself and the system
-_WORKER_BYTES = 600e6  # a worker that has fastai loaded, and some data
-_SMALLEST_LIMIT = 300e6  # below this a worker would die while it imports torch
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClusterSettings:
-    """What the environment asks for: a ``scheduler`` elsewhere, else ``n_workers`` of ``memory_limit`` bytes each."""
-
-    scheduler: str
-    n_workers: int
-    memory_limit: int
-
-    @classmethod
-    def from_environment(cls) -> ClusterSettings:
-        """Read ``CFCORE_SCHEDULER``, ``CFCORE_WORKERS`` and ``CFCORE_WORKER_MEMORY``.
-
-        Raises:
-            ValueError: one of them makes no sense.
-        """
-        n_workers = _n_workers(os.environ.get("CFCORE_WORKERS", "1"))
-        default = f"{0.8 * MEMORY_LIMIT / n_workers:.0f}"
-        return cls(
-            scheduler=_scheduler(os.environ.get("CFCORE_SCHEDULER", "")),
-            n_workers=n_workers,
-            memory_limit=_memory_limit(os.environ.get("CFCORE_WORKER_MEMORY", default)),
-        )
+MOST_SENT = 4  # data sets of this machine that workers elsewhere keep
 
 
 class Cluster:
     """A running cluster, and the ``client`` that talks to it. Blocks until the first worker is there.
 
     Raises:
-        ValueError: no scheduler answers at the address given.
+        ValueError: no scheduler answers at the address given, or the two do not trust each other.
         TimeoutError: no worker came up.
     """
 
@@ -84,13 +63,26 @@ class Cluster:
         self.remote = bool(settings.scheduler)
         self._n_workers = settings.n_workers
         self._own = None if self.remote else _own_cluster(settings)
+        self._given: WeakKeyDictionary[Future, Sequence[str] | None] = WeakKeyDictionary()  # to whom, elsewhere
+        self._sent: OrderedDict[str, Future] = OrderedDict()  # data set: its ratings, on the workers
+        if settings.warning:
+            logger.warning(settings.warning)
         try:
-            self.client = Client(self._own or settings.scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
+            self.client = Client(
+                self._own or settings.scheduler,
+                timeout=CONNECT_SECONDS,
+                security=settings.security,
+                set_as_default=False,
+            )
         except OSError as error:
+            trust = ", and whether both sides trust the same authority" if settings.certificates else ""
             raise ValueError(
-                f"no scheduler answers at {settings.scheduler}: start it, or unset CFCORE_SCHEDULER "
+                f"no scheduler answers at {settings.scheduler}: start it{trust}, or unset CFCORE_SCHEDULER "
                 "to train on this machine"
             ) from error
+        self._guests = Guests(self.client)
+        if self.remote:
+            self._guests.wait(ANSWER_SECONDS)
         from cfcore.worker import WarmUp
 
         try:
@@ -102,10 +94,12 @@ class Cluster:
             raise
 
     def n_workers(self) -> int:
-        """How many workers there are, or, for our own, are meant to be: one that died is on its way back."""
-        if not self.remote:
-            return self._n_workers
-        return len(self.client.scheduler_info(n_workers=-1).get("workers", ()))  # nothing is known while disconnected
+        """How many workers can be used, or, for our own, are meant to be: one that died is on its way back."""
+        return len(self._guests.usable()) if self.remote else self._n_workers
+
+    def why_none(self) -> str:
+        """Why there is no worker that can be used, in a sentence."""
+        return self._guests.problem() or "No worker has joined the scheduler yet: start one with 'dask worker'."
 
     def on_event(self, topic: str, handler: Callable[[dict[str, Any]], None]) -> None:
         """Call ``handler`` with every message that a worker sends to ``topic``."""
@@ -122,7 +116,8 @@ class Cluster:
         from cfcore import worker
 
         ratings = self._scattered(request.dataset)
-        return self.client.submit(
+        workers = self._guests.usable() if self.remote else None
+        future = self.client.submit(
             worker.execute,
             run_id,
             request.to_json(),
@@ -132,8 +127,11 @@ class Cluster:
             pure=False,
             retries=0,
             resources=self._slot("train"),
+            workers=workers,
             priority=-int(time.time() * 1000),  # first come first served, also among several servers on one scheduler
         )
+        self._given[future] = workers
+        return future
 
     def compute(self, kind: str, inputs: Mapping[str, Any], task_id: str, topic: str) -> Future:
         """Hand a task beside training to a worker; see :func:`cfcore.worker.compute`.
@@ -156,6 +154,8 @@ class Cluster:
             pure=False,
             retries=0,
             resources=self._slot("alone" if kind in worker.ALONE else kind),
+            workers=self._guests.usable() or None if self.remote else None,
+            allow_other_workers=self.remote,  # or a task would wait for ever for a worker that has gone
         )
 
     def peek(self, run_id: str) -> dict[str, np.ndarray] | None:
@@ -164,6 +164,14 @@ class Cluster:
 
         looks = cast(dict, self.client.run(worker.peek, run_id, on_error="ignore"))
         return next((arrays for arrays in looks.values() if arrays), None)
+
+    def lost_its_worker(self, future: Future) -> bool:
+        """Whether all workers elsewhere that a run was handed out for have gone.
+
+        Dask would wait for one to come back under the same address; one that was started again has another.
+        """
+        workers = self._given.get(future)
+        return workers is not None and not set(workers) & set(self._guests.usable())
 
     def request_stop(self, run_id: str) -> None:
         """Tell every worker to end this run; returns at once."""
@@ -178,7 +186,13 @@ class Cluster:
 
         if not self.remote or dataset in datasets.SOURCES:
             return None
-        return cast(Any, self.client.scatter(datasets.load(dataset), hash=False))
+        # By a hash of their content, so that the same ratings travel once to a worker, and not with every run.
+        future = cast(Any, self.client.scatter(datasets.load(dataset), hash=True))
+        self._sent[dataset] = future  # kept: the workers keep what somebody holds on to
+        self._sent.move_to_end(dataset)
+        while len(self._sent) > MOST_SENT:
+            self._sent.popitem(last=False)
+        return future
 
     def _slot(self, kind: str) -> dict[str, int] | None:
         """One task of each kind at a time on each of our workers; what workers elsewhere can do is not known."""
@@ -276,29 +290,3 @@ def _worker_environment(settings: ClusterSettings) -> dict[str, str]:
         "PYTHONWARNINGS": "ignore:resource_tracker:UserWarning",  # it tidies up after an abrupt end, and says so
     }
     return defaults | os.environ | {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
-
-
-def _scheduler(text: str) -> str:
-    text = text.strip()
-    if text and not text.startswith(("tcp://", "tls://")):
-        raise ValueError(f"CFCORE_SCHEDULER must be an address such as tcp://192.168.1.5:8786, not {text!r}")
-    return text
-
-
-def _n_workers(text: str) -> int:
-    most = max(1, min(CPU_COUNT, int((MEMORY_LIMIT - _APP_BYTES) // _WORKER_BYTES)))  # as cores and memory allow
-    if text.strip() == "auto":
-        return most
-    if not text.strip().isdecimal() or int(text) < 1:
-        raise ValueError(f"CFCORE_WORKERS must be a number of workers from 1, or auto, not {text!r}")
-    return min(int(text), most)
-
-
-def _memory_limit(text: str) -> int:
-    try:
-        limit = dask.utils.parse_bytes(text)
-    except ValueError:
-        raise ValueError(f"CFCORE_WORKER_MEMORY must be a size such as 2GB, not {text!r}") from None
-    if limit < _SMALLEST_LIMIT:
-        raise ValueError(f"CFCORE_WORKER_MEMORY must be at least {_SMALLEST_LIMIT / 1e6:.0f}MB, not {text!r}")
-    return limit
