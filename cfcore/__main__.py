@@ -1,4 +1,4 @@
-"""The same engine without a browser: ``python -m cfcore approaches | datasets | train | export``.
+"""The same engine without a browser: ``python -m cfcore approaches | datasets | limits | train | export | doctor``.
 
 Exit status: 0 done, 1 the run diverged or failed, 2 bad arguments or input; each with one clear line on stderr.
 """
@@ -11,6 +11,7 @@ import math
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,9 +19,11 @@ from tqdm import tqdm
 
 from cfcore import approaches, datasets
 from cfcore.approaches import APPROACHES, BASELINES
+from cfcore.checkup import add_doctor
 from cfcore.config import LOOKUPS, SPLIT_KINDS, RunConfig, SplitConfig
 from cfcore.export import to_json, write_folder
 from cfcore.export.command import add_export
+from cfcore.limits import MEANING, Limits, variable
 from cfcore.ratings import Ratings, Split, make_split
 from cfcore.training import EpochResult, Trained
 
@@ -55,10 +58,11 @@ class _Parser(argparse.ArgumentParser):
 def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
     top = _Parser(prog="python -m cfcore", description="Train collaborative filtering without a browser.")
-    commands = top.add_subparsers(required=True, metavar="approaches | datasets | train | export")
+    commands = top.add_subparsers(required=True, metavar="approaches | datasets | limits | train | export | doctor")
     for name, run, text in (
         ("approaches", _approaches, "the approaches, their settings and the article's values"),
         ("datasets", _datasets, "the data sets, and whether they are on disk"),
+        ("limits", _limits, "what a visit of the app may ask for, and the variables that set it"),
     ):
         command = commands.add_parser(name, help=text, description=f"List {text}.")
         command.add_argument("--json", action="store_true", help="print JSON")
@@ -86,6 +90,7 @@ def parser() -> argparse.ArgumentParser:
     )
     train.set_defaults(run=_train)
     add_export(commands)
+    add_doctor(commands)
     return top
 
 
@@ -142,6 +147,24 @@ def _datasets(options: argparse.Namespace) -> int:
     for row in rows:
         where = "built in" if row["simulated"] else "on disk" if row["on_disk"] else "not downloaded"
         print(f"{row['name']:16} {row['n_ratings']:>12,} ratings   {where:15} {row['title']}")
+    return 0
+
+
+def _limits(options: argparse.Namespace) -> int:
+    try:
+        limits = Limits.from_environment()
+    except ValueError as problem:
+        return _say(str(problem), 2)
+    rows = [
+        {"variable": variable(name), "limit": value if math.isfinite(value) else None, "meaning": MEANING[name]}
+        for name, value in asdict(limits).items()
+    ]
+    if options.json:
+        print(json.dumps(rows, indent=2))
+        return 0
+    for row in rows:
+        limit = "none" if row["limit"] is None else f"{row['limit']:,.0f}"
+        print(f"{row['variable']:20} {limit:>16}   {row['meaning']}")
     return 0
 
 

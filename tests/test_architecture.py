@@ -15,12 +15,13 @@ FILES = sorted([ROOT / "app.py", *ROOT.glob("pages/*.py"), *ROOT.glob("cfcore/**
 
 # A module may import from the layers below its own, or from its own layer. Lowest first.
 LAYERS = [
-    {"config", "metrics", "memory", "models", "ratings"},
+    {"config", "limits", "metrics", "memory", "models", "ratings"},
     {"training", "ranking"},
     {"approaches", "estimate"},
     {"embeddings", "foldin", "recommend", "lessons"},
-    {"datasets", "database", "servers", "arrays", "outcome", "runs", "worker"},
-    {"jobs", "aside", "cluster", "nanny", "charts", "illustrate", "export", "sweep", "doctor"},
+    {"datasets", "database", "servers", "arrays", "outcome", "runs", "worker", "outlook", "retention"},
+    {"jobs", "fair", "line", "aside", "cluster", "cluster_settings", "guests", "versions", "nanny", "checkup"}
+    | {"charts", "illustrate", "export", "sweep", "doctor"},
     {"ui", "__main__"},
     {"app", "pages"},
 ]
