@@ -206,11 +206,11 @@ class Jobs:
     def _beat(self) -> None:
         """Every few seconds: say that we are alive, and look after the cluster."""
         self._store.beat(self._server)
+        self._hand_out()
         for flight in self._line.flights():
             if self._cluster is not None and self._cluster.lost_its_worker(flight.future):
                 self._forget(flight.run_id)
                 self._lose(flight)
-        self._hand_out()
         if self._cluster is not None:
             self._set_state("ready", "")
         elif os.environ.get("CFCORE_SCHEDULER"):

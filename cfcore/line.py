@@ -127,9 +127,12 @@ class Line:
         before = list(itertools.takewhile(lambda claim: claim.run_id != run_id, waiting))
         if len(before) == len(waiting):
             return None
+        owner = waiting[len(before)].owner
         runs, now = {run.id: run for run in store.get_many([claim.run_id for claim in flights])}, time.time()
         left = [seconds_left(runs.get(claim.run_id), claim.seconds, now) for claim in flights]
-        return first_free(left, [claim.seconds for claim in before], max(n_workers, len(left), 1))
+        free = first_free(left, [claim.seconds for claim in before], max(n_workers, len(left), 1))
+        own = [seconds for claim, seconds in zip(flights, left, strict=True) if claim.owner == owner]
+        return max(free, min(own)) if len(own) >= self._limits.running else free
 
     def _claims(self) -> list[Claim]:
         return [*(each.claim for each in self._flights.values()), *self._waiting.order()]

@@ -106,3 +106,10 @@ def test_a_scheduler_without_workers_is_said(monkeypatch: pytest.MonkeyPatch, tm
         assert finding.found.startswith(f"none at {elsewhere.address}: No worker has joined")
     finally:
         elsewhere.stop()
+
+
+def test_where_memory_is_short_no_worker_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One more worker, beside those of an app that runs, could end that app."""
+    monkeypatch.setattr(checkup, "WORKER_MB", 10**9)
+    monkeypatch.setattr("cfcore.cluster.Cluster", None)  # which would fail otherwise
+    assert checkup._workers().found.startswith("not tried")

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cfcore.approaches import make_config
-from cfcore.config import RunConfig
+from cfcore.config import RunConfig, RunRequest
 from cfcore.estimate import estimate
 from cfcore.fair import Claim, FairQueue
 from cfcore.limits import LimitError, Limits
 from cfcore.line import Line
 from cfcore.outlook import first_free
+from cfcore.runs import RunStore
 
 
 def claim(owner: str, number: int = 0, batch: str = "") -> Claim:
@@ -148,6 +151,18 @@ def test_when_a_worker_will_be_free() -> None:
     assert first_free([4.0, 1.0], [3.0], 2) == 4
     assert first_free([4.0, 1.0], [2.0, 10.0], 2) == 4  # the second free place is at 3, and the third run takes that
     assert first_free([4.0], [], 2) == 0
+
+
+def test_a_second_run_waits_for_ones_own_first_also_where_a_worker_is_free(tmp_path: Path) -> None:
+    store, line = RunStore(tmp_path), Line(Limits())
+    request = RunRequest(dataset="sample", config=make_config("scratch"))
+    first, second = (Claim(run_id=store.create(request).id, owner="a", batch=name, seconds=9.0) for name in "fs")
+    line.join(first)
+    line.take_off(first, cast(Any, object()))
+    line.join(second)
+    assert line.next(n_workers=2) is None
+    assert line.starts_in(second.run_id, store, n_workers=2) == pytest.approx(9.0, abs=0.5)
+    store.close()
 
 
 SIZES = {"n_train": 80_000, "n_valid": 20_000, "n_users": 943, "n_items": 1682}
