@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +17,7 @@ from cfcore.config import RunRequest, SplitConfig
 from cfcore.datasets import load
 from cfcore.doctor.why import PYTORCH
 from cfcore.training import EpochResult
-from cfcore.ui import sources, state
+from cfcore.ui import frame, sources, state
 from cfcore.ui.components import _with_links
 from cfcore.ui.frame import MENU
 from cfcore.ui.words import number
@@ -129,9 +131,29 @@ def test_an_unexpected_error_becomes_a_calm_sentence(monkeypatch: pytest.MonkeyP
         raise RuntimeError("secret detail")
 
     monkeypatch.setattr(datasets, "on_disk", broken)
+    monkeypatch.setattr(frame, "changed_since_start", lambda: False)
     app = open_page("app.py")
     assert "Something went wrong on this page." in texts(app)
     assert "secret detail" not in texts(app)
+
+
+def test_after_an_update_under_a_running_server_an_error_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def broken(name: str) -> bool:
+        raise AttributeError("the old object has no such method")
+
+    old, new = tmp_path / "old.py", tmp_path / "below" / "new.py"
+    new.parent.mkdir()
+    old.touch()
+    os.utime(old, (0, 0))
+    assert not frame.changed_since_start(tmp_path)
+    new.touch()
+    assert frame.changed_since_start(tmp_path)
+
+    monkeypatch.setattr(datasets, "on_disk", broken)
+    monkeypatch.setattr(frame, "changed_since_start", lambda: True)
+    assert "whoever runs the server should start it again" in texts(open_page("app.py")).lower()
 
 
 # Data
@@ -375,6 +397,15 @@ def test_under_the_button_stands_a_link_to_the_run(jobs: FakeJobs, status: str, 
     app = open_page("pages/train.py", run=run.id)
     assert caption in [each.value for each in app.caption]
     assert "Takes roughly" in texts(app)
+    app.radio(key=now(app, "approach")).set_value("als").run()
+    assert f"From scratch · {caption}" in [each.value for each in app.caption]  # it is not of what is chosen now
+
+
+def test_why_nothing_can_be_trained_stands_under_the_button_too() -> None:
+    app = open_page("pages/train.py")
+    app.number_input(key=now(app, "set:scratch:epochs")).set_value(5000).run()
+    assert button(app, "Train").disabled
+    assert [error.value for error in app.error] == ["Epochs must be from 1 to 500."] * 2  # and at the field
 
 
 def test_a_lookup_that_would_not_fit_is_refused_before_the_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import streamlit as st
 import streamlit.components.v2 as components
 from PIL import Image
@@ -26,6 +27,15 @@ from cfcore.ui import state
 from cfcore.ui.words import count, plain, sentence
 
 log = logging.getLogger(__name__)
+
+FAILED = (
+    "Something went wrong on this page. Reload it to try again; your runs are kept. "
+    "If it happens again, the server's log has the details."
+)
+UPDATED = (
+    "Something went wrong on this page: the app's files were changed while it was running, and the old and the new "
+    "do not go together. Whoever runs the server should start it again. Your runs are kept."
+)
 
 MENU = (
     ("app.py", "Home", ":material/home:"),
@@ -92,11 +102,13 @@ def guard() -> Iterator[None]:
         yield
     except Exception:  # the outermost boundary: whatever went wrong is logged in full, and a person sees a sentence
         log.exception("the page failed")
-        st.error(
-            "Something went wrong on this page. Reload it to try again; your runs are kept. "
-            "If it happens again, the server's log has the details.",
-            icon=":material/error:",
-        )
+        st.error(UPDATED if changed_since_start() else FAILED, icon=":material/error:")
+
+
+def changed_since_start(folder: Path = Path(__file__).parents[1]) -> bool:
+    """Whether a file of the app is newer than this process, which then has old objects and new code side by side."""
+    newest = max(path.stat().st_mtime for path in folder.rglob("*.py"))
+    return newest > psutil.Process().create_time()
 
 
 def arrived() -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import streamlit as st
 
+from cfcore.approaches import describe
 from cfcore.config import RunRequest
 from cfcore.ratings import Ratings
-from cfcore.ui import state
+from cfcore.ui import draft, state
 from cfcore.ui.queue import is_mine, price
 from cfcore.ui.result import submit
 from cfcore.ui.settings import approach_picker, article_button, settings_form, split_form
-from cfcore.ui.words import memory, seconds, sentence
+from cfcore.ui.words import memory, plain, seconds, sentence
 
 
 def settings_column(ratings: Ratings) -> RunRequest | None:
@@ -30,6 +31,7 @@ def settings_column(ratings: Ratings) -> RunRequest | None:
 def _start_buttons(approach: str, ratings: Ratings, request: RunRequest | None) -> None:
     """Train, the article's preset, and what the run would take."""
     cost, refusal = None, "One of the settings cannot be used: see below."
+    wrong = next((said for _, said in draft.wrong().values()), "")
     if request is not None:
         try:
             cost = price(request)
@@ -54,14 +56,13 @@ def _start_buttons(approach: str, ratings: Ratings, request: RunRequest | None) 
     with right:
         article_button(approach)
     if refusal:
-        st.error(sentence(refusal), icon=":material/error:")
+        st.error(wrong or sentence(refusal), icon=":material/error:")
     elif cost is not None:
         st.caption(
             f"Takes roughly {seconds(cost.seconds)} and {memory(cost.memory_mb)} on two cores. {cost.instead}".strip()
         )
     if shown is not None:  # on a phone the run lies far below
-        st.caption(
-            "Training: [see its curves](#run)."
-            if shown.active
-            else f"{shown.status.capitalize()}: [see the run](#run)."
-        )
+        ran = shown.request.config.approach
+        whose = "" if ran == approach else f"{plain(describe(ran).title)} · "
+        link = "Training: [see its curves]" if shown.active else f"{shown.status.capitalize()}: [see the run]"
+        st.caption(f"{whose}{link}(#run).")

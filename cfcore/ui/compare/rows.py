@@ -135,7 +135,7 @@ def names_of(runs: Sequence[Run]) -> dict[str, str]:
         differing = [name for name in FIELDS if len({getattr(run.request.config, name) for run in alike}) > 1]
         apart = _what_sets_apart(alike)
         for run in alike:
-            wanted = [f"{_SHORT.get(name, name.replace('_', ' '))} {_text(run, name)}" for name in differing]
+            wanted = [f"{_SHORT.get(name, FIELDS[name].label.lower())} {_text(run, name)}" for name in differing]
             wanted += [part(run) for part in apart]
             names[run.id] = ", ".join([title, *wanted]) if len(alike) > 1 and len(wanted) <= 2 else title
     repeated = {name for name, n in Counter(names.values()).items() if n > 1}
