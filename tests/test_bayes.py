@@ -110,7 +110,10 @@ def test_who_rated_what_is_counted_among_the_training_ratings_only(sample_split:
     other = replace(sample_split, valid=sample_split.valid[::7])
     ratings = replace(sample_split.ratings, rating=sample_split.ratings.rating.copy())
     ratings.rating[sample_split.valid] = 1.0
-    for split in (other, replace(sample_split, ratings=ratings)):
+    moved = replace(sample_split.ratings, item_idx=sample_split.ratings.item_idx.copy())
+    moved.item_idx[sample_split.valid] = moved.item_idx[sample_split.valid][::-1]  # other films were seen, held out
+    changed = (replace(sample_split, ratings=each) for each in (ratings, moved))
+    for split in (other, *changed):
         model = approaches.train(split, config).model
         np.testing.assert_array_equal(model.user_factors, seen.user_factors)
         np.testing.assert_array_equal(model.item_factors, seen.item_factors)

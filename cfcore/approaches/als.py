@@ -40,7 +40,7 @@ def train(split: Split, config: RunConfig, on_start: OnStart, on_epoch: OnEpoch,
     n_users, n_movies, k = split.ratings.n_users, split.ratings.n_items, config.embedding_size
     users, movies, ratings = map(torch.from_numpy, split.part(split.train, np.int32))
     valid_users, valid_movies, valid_ratings = map(torch.from_numpy, split.part(split.valid, np.int32))
-    mean, unit = ratings.mean(), ratings.std()  # in units of their own spread, ratings of any scale want the same ridge
+    mean, unit = ratings.mean(), ratings.std() or 1.0  # in units of their own spread, any scale wants the same ridge
     targets = (ratings - mean) / unit
 
     random = torch.Generator().manual_seed(config.seed)

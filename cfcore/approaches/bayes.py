@@ -17,8 +17,8 @@ regularization to choose.
 
 The prior need not be the same for everybody. Who watched this and not that has said something before giving any star.
 The matrix of who rated what, ones and zeros, divided by the fourth root of n_u n_m, has a singular value decomposition;
-its largest components give every user and movie a few numbers v, and g_u = c + W v_u is fitted by linear regression
-to the rows found so far. It is what SVD++ does with a sum over the movies that a user has rated.
+its largest components give every user and movie a few numbers v, and g_u = c + W v_u is fitted by ridge regression
+to the rows found so far. SVD++ has a sum over the movies that a user has rated for the same purpose.
 
 Source: Lim and Teh, "Variational Bayesian approach to movie rating prediction" (2007); Koren, "Factorization meets the
 neighborhood" (2008), for what was rated; Porteous, Asuncion and Welling, "Bayesian matrix factorization with side
@@ -51,7 +51,7 @@ def train(split: Split, config: RunConfig, on_start: OnStart, on_epoch: OnEpoch,
     n_users, n_movies, k = split.ratings.n_users, split.ratings.n_items, config.embedding_size
     users, movies, ratings = map(torch.from_numpy, split.part(split.train, np.int32))
     valid_users, valid_movies, valid_ratings = map(torch.from_numpy, split.part(split.valid, np.int32))
-    mean, unit = ratings.mean(), ratings.std()
+    mean, unit = ratings.mean(), ratings.std() or 1.0  # 1 where all are equal
     targets = (ratings - mean) / unit
 
     random = torch.Generator().manual_seed(config.seed)

@@ -48,12 +48,12 @@ def train(split: Split, config: RunConfig, on_start: OnStart, on_epoch: OnEpoch,
     pairs, ratings = tensors(split, split.train[kept], device)  # (n, 2), (n,)
     aside_pairs, aside_ratings = tensors(split, split.train[aside], device)
     valid_pairs, valid_ratings = tensors(split, split.valid, device)
-    mean, unit = ratings.mean().item(), ratings.std().item()  # learned in units of the ratings' own spread
+    mean, unit = ratings.mean().item(), ratings.std().item() or 1.0  # learned in units of the ratings' own spread
     targets = (ratings - mean) / unit
 
     W = first_rows(n_users + n_movies, k, random).to(device).requires_grad_()  # one table: users first, then movies
     count = torch.bincount(pairs.flatten(), minlength=len(W)).clamp(min=1)
-    pull = config.weight_decay / count.sqrt()
+    pull = pulls(count, config.weight_decay)
     batch_size = max(config.batch_size, len(ratings) // MOST_STEPS)
     n_batches = math.ceil(len(ratings) / batch_size)
     optimizer = Adam([W], lr=config.learning_rate, betas=(0.9, 0.99), fused=True)
@@ -119,6 +119,11 @@ def product(rows: Tensor) -> Tensor:
     return (users[:, :-1] * movies[:, :-1]).sum(1) + users[:, -1] + movies[:, -1]
 
 
+def pulls(count: Tensor, decay: float) -> Tensor:
+    """How hard each of a row's ``count`` ratings pulls it to zero, (n,): together by decay times the root of count."""
+    return decay / count.sqrt()
+
+
 def lengths(rows: Tensor) -> Tensor:
     """The squared lengths (n, 2) of pairs of rows (n, 2, k + 1), of which a bias counts half."""
     return rows[..., :-1].square().sum(2) + rows[..., -1].square() / 2
@@ -131,6 +136,14 @@ def tensors(split: Split, rows: np.ndarray, device: torch.device) -> tuple[Tenso
 
 
 def parts(split: Split) -> list[int]:
-    """How many training ratings train, and how many are kept aside: at least one of each."""
+    """How many training ratings train, and how many are kept aside: at least one of each.
+
+    Raises:
+        ValueError: there is only one.
+    """
+    if len(split.train) < 2:
+        raise ValueError(
+            "one training rating is too few, because some are kept aside: hold fewer out, or use more data"
+        )
     n_aside = max(1, round(ASIDE * len(split.train)))
     return [len(split.train) - n_aside, n_aside]

@@ -32,7 +32,7 @@ FIRST = {FIRST}  # standard deviation of the first factors
 torch.set_num_threads(1)  # batches of this size gain nothing from more
 
 
-{cut("mf", "first_rows", "product", "lengths")}
+{cut("mf", "first_rows", "product", "pulls", "lengths")}
 
 
 def tensors(rows):
@@ -46,7 +46,7 @@ kept, aside = torch.randperm(len(train), generator=random).split([len(train) - n
 pairs, ratings = tensors(train[kept.numpy()])
 aside_pairs, aside_ratings = tensors(train[aside.numpy()])
 valid_pairs, valid_ratings = tensors(valid)
-mean, unit = ratings.mean().item(), ratings.std().item()
+mean, unit = ratings.mean().item(), ratings.std().item() or 1.0
 targets = (ratings - mean) / unit
 
 W = first_rows(n_users + n_movies, embedding_size, random).requires_grad_()
@@ -57,7 +57,7 @@ W = first_rows(n_users + n_movies, embedding_size, random).requires_grad_()
             ),
             code(f"""\
 count = torch.bincount(pairs.flatten(), minlength=len(W)).clamp(min=1)
-pull = weight_decay / count.sqrt()
+pull = pulls(count, weight_decay)
 optimizer = Adam([W], lr=learning_rate, betas=(0.9, 0.99), fused=True)
 batch_size = max(batch_size, len(ratings) // {MF_STEPS})  # every step of Adam moves all rows
 n_batches = math.ceil(len(ratings) / batch_size)
@@ -116,7 +116,7 @@ MOST_NUMBERS = {ALS_NUMBERS}  # in the rows of those who are solved for together
 
 users, movies, ratings = tensors(train)
 valid_users, valid_movies, valid_ratings = tensors(valid)
-mean, unit = ratings.mean(), ratings.std()
+mean, unit = ratings.mean(), ratings.std() or 1.0
 targets = (ratings - mean) / unit
 """),
             text("## A few rounds"),
@@ -175,7 +175,7 @@ FIRST = {FIRST_ALS}  # standard deviation of the first factors, and of what is n
 
 users, movies, ratings = tensors(train)
 valid_users, valid_movies, valid_ratings = tensors(valid)
-mean, unit = ratings.mean(), ratings.std()
+mean, unit = ratings.mean(), ratings.std() or 1.0
 targets = (ratings - mean) / unit
 """),
             text("## A few rounds\n\nAfter every half, the prior and the noise become those that suit what was found."),
