@@ -64,6 +64,7 @@ class Cluster:
         self._n_workers = settings.n_workers
         self._own = None if self.remote else _own_cluster(settings)
         self._given: WeakKeyDictionary[Future, Sequence[str] | None] = WeakKeyDictionary()  # to whom, elsewhere
+        self._sending = threading.Lock()  # the queue's thread and pages hand out work
         self._sent: OrderedDict[str, Future] = OrderedDict()  # data set: its ratings, on the workers
         if settings.warning:
             logger.warning(settings.warning)
@@ -86,20 +87,26 @@ class Cluster:
         from cfcore.worker import WarmUp
 
         try:
-            self.client.register_plugin(WarmUp())
-            if not self.remote:
+            if not self.remote:  # one elsewhere that lacks this package would refuse it for all
+                self.client.register_plugin(WarmUp())
                 self.client.wait_for_workers(1, timeout=START_SECONDS)
-        except OSError:  # a TimeoutError is one
+        except Exception:
             self.close()
             raise
 
     def n_workers(self) -> int:
-        """How many workers can be used, or, for our own, are meant to be: one that died is on its way back."""
-        return len(self._guests.usable()) if self.remote else self._n_workers
+        """How many workers can be used, or, for our own, are meant to be: one that died is on its way back.
+
+        For the queue's own thread alone: it asks the scheduler who is there.
+        """
+        if not self.remote:
+            return self._n_workers
+        self._guests.look()
+        return len(self._guests.usable())
 
     def why_none(self) -> str:
         """Why there is no worker that can be used, in a sentence."""
-        return self._guests.problem() or "No worker has joined the scheduler yet: start one with 'dask worker'."
+        return self._guests.problem()
 
     def on_event(self, topic: str, handler: Callable[[dict[str, Any]], None]) -> None:
         """Call ``handler`` with every message that a worker sends to ``topic``."""
@@ -187,11 +194,13 @@ class Cluster:
         if not self.remote or dataset in datasets.SOURCES:
             return None
         # By a hash of their content, so that the same ratings travel once to a worker, and not with every run.
-        future = cast(Any, self.client.scatter(datasets.load(dataset), hash=True))
-        self._sent[dataset] = future  # kept: the workers keep what somebody holds on to
-        self._sent.move_to_end(dataset)
-        while len(self._sent) > MOST_SENT:
-            self._sent.popitem(last=False)
+        workers = list(self._guests.usable()) or None
+        future = cast(Any, self.client.scatter(datasets.load(dataset), workers=workers, hash=True))
+        with self._sending:
+            self._sent[dataset] = future  # kept: the workers keep what somebody holds on to
+            self._sent.move_to_end(dataset)
+            while len(self._sent) > MOST_SENT:
+                self._sent.popitem(last=False)
         return future
 
     def _slot(self, kind: str) -> dict[str, int] | None:

@@ -42,15 +42,15 @@ class FairQueue:
     def __init__(self) -> None:
         self._places: list[_Place] = []  # in the order in which they will be handed out
         self._now, self._arrivals = 0.0, 0
-        self._finish: dict[str, float] = {}  # owner: where the last of its runs ends
+        self._finish: dict[str, float] = {}  # owner: where the last of its runs that were handed out ends
 
     def __len__(self) -> int:
         return len(self._places)
 
     def add(self, claim: Claim) -> None:
         """Put a run behind those of its owner, and before the next turn of whoever has had more."""
-        tag = max(self._now, self._finish.get(claim.owner, 0.0))
-        self._finish[claim.owner] = tag + 1
+        own = [place.tag + 1 for place in self._places if place.claim.owner == claim.owner]
+        tag = max(self._now, self._finish.get(claim.owner, 0.0), *own)
         self._arrivals += 1
         self._places.append(_Place(tag, self._arrivals, claim))
         self._places.sort(key=lambda place: (place.tag, place.arrival))
@@ -73,12 +73,10 @@ class FairQueue:
         if place is None:
             return
         self._places.remove(place)
-        owner = place.claim.owner
-        if handed_out:
+        if handed_out:  # else it never ran, and its owner has had no turn
             self._now = max(self._now, place.tag)
-        elif all(other.claim.owner != owner for other in self._places):
-            self._finish[owner] = place.tag  # it never ran: its owner has had no turn
-        self._finish = {owner: finish for owner, finish in self._finish.items() if finish > self._now}
+            self._finish[place.claim.owner] = place.tag + 1
+            self._finish = {owner: finish for owner, finish in self._finish.items() if finish > self._now}
 
     def order(self) -> list[Claim]:
         """All that wait, those that start first in front."""

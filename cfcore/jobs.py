@@ -129,13 +129,8 @@ class Jobs:
         """The state of the queue; costs nothing, so that a page may ask often."""
         queued, running = self._line.counts()
         with self._lock:
-            return JobsStatus(
-                state=self._state,
-                message=self._message,
-                n_workers=self._n_workers,
-                queued=queued,
-                running=running,
-            )
+            state, message, n_workers = self._state, self._message, self._n_workers
+        return JobsStatus(state=state, message=message, n_workers=n_workers, queued=queued, running=running)
 
     def close(self) -> None:
         """End the workers, and mark the runs that have not ended as failed. Nothing can be submitted afterwards."""
@@ -193,7 +188,7 @@ class Jobs:
             atexit.register(self.close)  # which was imported just now
             self._cluster = Cluster(ClusterSettings.from_environment())
             self._cluster.on_event(self._topic, lambda message: self._inbox.put(partial(self._hear, message)))
-        except (ValueError, OSError, RuntimeError) as error:  # TimeoutError is an OSError
+        except Exception as error:  # a setting, no memory, a worker elsewhere that cannot read what we send
             if self._closing or not threading.main_thread().is_alive():
                 return  # the app ended while this began
             message = str(error) if isinstance(error, ValueError) else f"The workers could not be started: {error}"
@@ -209,7 +204,8 @@ class Jobs:
         self._hand_out()
         for flight in self._line.flights():
             if self._cluster is not None and self._cluster.lost_its_worker(flight.future):
-                self._forget(flight.run_id)
+                self._line.land(flight.run_id)
+                flight.future.cancel()  # not request_stop: that would stop the second try as well
                 self._lose(flight)
         if self._cluster is not None:
             self._set_state("ready", "")
@@ -248,6 +244,9 @@ class Jobs:
                     future = self._cluster.train(run.id, run.request, self._topic)
                 except ValueError as error:  # the data, which had to be read here
                     self._store.fail(run.id, str(error))
+                except Exception as error:  # or this run would stand first for ever, and nobody behind it would start
+                    logger.exception("run %s could not be handed out", run.id)
+                    self._store.fail(run.id, f"This run could not be handed out ({error}): start it again.")
             self._line.take_off(claim, future)
 
     def _hear(self, message: dict[str, Any]) -> None:

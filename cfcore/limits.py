@@ -102,7 +102,7 @@ def _read(name: str, default: float) -> float:
     whole = isinstance(default, int)
     try:
         value = int(text) if whole else float(text)
-        if not value >= (name == "running"):  # nobody could train with 0; nan is refused as well
+        if not (value >= 0 if name == "waiting" else value > 0):  # which nan is not either
             raise ValueError
     except ValueError:
         least = "a whole number from 1" if name == "running" else "a whole number" if whole else "a positive number"

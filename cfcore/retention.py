@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from cfcore.arrays import ArrayFiles
 from cfcore.database import Database, StoreError
@@ -26,10 +27,10 @@ logger = logging.getLogger(__name__)
 
 
 class Retention:
-    """What becomes of the runs in ``db`` with their ``files``; ``delete`` removes one of them."""
+    """What becomes of the runs in ``db`` with their ``files``."""
 
-    def __init__(self, db: Database, files: ArrayFiles, delete: Callable[[str], None]) -> None:
-        self._db, self._files, self._delete = db, files, delete
+    def __init__(self, db: Database, files: ArrayFiles) -> None:
+        self._db, self._files = db, files
         self._noted: dict[str, float] = {}  # run id: when its last look was written down
         self._tidied = -TIDY_SECONDS
 
@@ -39,7 +40,7 @@ class Retention:
         self._noted = {run_id: noted for run_id, noted in self._noted.items() if clock - noted < NOTE_SECONDS}
         new = [run_id for run_id in run_ids if run_id not in self._noted]
         if new:
-            self._noted |= dict.fromkeys(new, clock)
+            self._noted = self._noted | dict.fromkeys(new, clock)  # another page may be reading the one before
             # A full disk is no reason not to show the page.
             with contextlib.suppress(StoreError), self._db.transaction(write=True) as db:
                 db.executemany("UPDATE runs SET looked = ? WHERE id = ?", [(time.time(), run_id) for run_id in new])
@@ -52,19 +53,28 @@ class Retention:
         try:
             limits = Limits.from_environment()
         except ValueError:  # the pages say so; what nobody understands must delete nothing
-            limits = Limits()
+            limits = Limits(store_mb=math.inf)
         self.tidy(limits)
 
     def tidy(self, limits: Limits) -> Sequence[str]:
         """Let go of old trash, of runs that are too old, and of the oldest where all take too much; gives their ids."""
-        gone = [*self._old_trash(), *self._too_old(limits.days)]
-        for run_id in gone:
-            self._delete(run_id)
-        for run_id in self._too_much(limits.store_mb * 1e6):
-            self._delete(run_id)
-            gone.append(run_id)
+        gone = self._let_go(self._old_trash()) + self._let_go(self._too_old(limits.days))
+        gone += self._let_go(self._too_much(limits.store_mb * 1e6))
         if gone:
             logger.info("let go of %d runs: %s", len(gone), ", ".join(gone))
+        return gone
+
+    def _let_go(self, run_ids: Sequence[str]) -> list[str]:
+        """Remove these runs, but for those that somebody has begun to look at since; gives the ids of what is gone."""
+        gone = []
+        for run_id in run_ids:
+            with self._db.transaction(write=True) as db:
+                removed = db.execute(
+                    f"DELETE FROM runs WHERE id = ? AND {_IDLE}", (run_id, time.time() - LOOKING_SECONDS)
+                ).rowcount
+            if removed:
+                self._files.delete(run_id)
+                gone.append(run_id)
         return gone
 
     def _old_trash(self) -> list[str]:

@@ -92,8 +92,7 @@ class RunStore:
         self.root = Path(given) if given else platformdirs.user_data_path("latent-lab") / "runs"
         self._files = ArrayFiles(self.root / "arrays")  # makes the folders
         self._db = Database(self.root / "runs.sqlite3")
-        self._retention = Retention(self._db, self._files, self.delete)
-        self._retention.tidy_now_and_then()
+        self._retention = Retention(self._db, self._files)  # which only a server's beat lets tidy up
 
     def create(
         self, request: RunRequest, *, visitor: str = "", dataset_title: str = "", server: str = "", group: str = ""

@@ -97,7 +97,7 @@ def test_a_table_says_what_is_reached_and_what_could_not_be_measured() -> None:
 
 
 def test_the_readme_shows_rows_of_the_last_full_run() -> None:
-    """Nobody types a figure: what README.md says of speed and error stands in docs/benchmarks.md, word for word."""
+    """Nobody types a row: the table of README.md stands in docs/benchmarks.md, word for word."""
     page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     section = readme.split("## How good, and how fast\n")[1].split("\n## ")[0]

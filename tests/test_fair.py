@@ -72,6 +72,18 @@ def test_a_run_that_was_taken_out_costs_no_turn() -> None:
     assert [entry.run_id for entry in queue.order()] == ["b0", "a2", "b1"]
 
 
+def test_a_stopped_sweep_costs_nobody_their_turns() -> None:
+    queue = FairQueue()
+    for number in range(20):
+        queue.add(claim("a", number))
+    for number in range(20):
+        queue.remove(f"a{number}")
+    for number in range(3):
+        queue.add(claim("b", number))
+    queue.add(claim("a", 20))
+    assert [entry.run_id for entry in queue.order()] == ["b0", "a20", "b1", "b2"]
+
+
 def test_a_run_that_lost_its_turn_comes_first() -> None:
     queue = FairQueue()
     queue.add(claim("a"))
@@ -186,7 +198,16 @@ def test_a_baseline_has_no_work() -> None:
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("RUNNING", "0"), ("RUNNING", "two"), ("WAITING", "-1"), ("WAITING", "1.5"), ("WORK", "nan"), ("RUN_MB", "x")],
+    [
+        ("RUNNING", "0"),
+        ("RUNNING", "two"),
+        ("WAITING", "-1"),
+        ("WAITING", "1.5"),
+        ("WORK", "nan"),
+        ("RUN_MB", "x"),
+        ("DAYS", "0"),
+        ("STORE_MB", "50GB"),
+    ],
 )
 def test_a_limit_that_is_no_number_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
     monkeypatch.setenv(f"CFCORE_MAX_{name}", text)

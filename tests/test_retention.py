@@ -125,7 +125,7 @@ def test_a_running_server_tidies_up_by_itself(
     assert store.get(run_id) is None
 
 
-@pytest.mark.parametrize("text", ["soon", "-1"])
+@pytest.mark.parametrize("text", ["soon", "-1", "0"])
 def test_a_limit_that_nobody_understands_deletes_nothing(
     text: str, store: RunStore, clock: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

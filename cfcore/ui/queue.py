@@ -32,24 +32,27 @@ def price(request: RunRequest) -> Estimate | None:
 def enqueue(requests: Sequence[RunRequest], dataset_title: str, group: str = "") -> list[Run]:
     """Queue runs of this visit; gives none, and says why, where one is refused. Buttons are only its first line."""
     state.keep_dataset()
+    queued: list[Run] = []
     try:
         prices = [price(request) for request in requests]
         for cost in prices:
             if cost is not None and cost.refused:
                 raise LimitError(cost.refused)
-        return [
-            state.jobs().submit(
+        for request, cost in zip(requests, prices, strict=True):
+            run = state.jobs().submit(
                 request,
                 visitor=state.visitor(),
                 dataset_title=dataset_title,
                 group=group,
                 seconds=cost.seconds if cost else 0.0,
             )
-            for request, cost in zip(requests, prices, strict=True)
-        ]
+            queued.append(run)
     except ValueError as refusal:
         state.tell(sentence(str(refusal)))
+        for run in queued:  # all or none
+            state.jobs().stop(run.id)
         return []
+    return queued
 
 
 def is_mine(run: Run) -> bool:

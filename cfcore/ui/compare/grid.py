@@ -13,7 +13,7 @@ from cfcore.charts import MOST_CURVES
 from cfcore.charts.sweep import sweep_alt, sweep_height, sweep_spec, value_text
 from cfcore.runs import Run
 from cfcore.sweep import Grid, grid_of
-from cfcore.ui import link
+from cfcore.ui import link, state
 from cfcore.ui.compare import state as cs
 from cfcore.ui.compare.rows import BIAS, MEAN, baselines_of, split_text
 from cfcore.ui.components import how_many
@@ -29,6 +29,7 @@ def sweep_picture(runs: Sequence[Run]) -> None:
         _nothing_yet()
         return
     members = cs.group_of(group)
+    state.store().look_at(*(run.id for run in members))
     active = any(run.active for run in members)
     st.fragment(_live, run_every=cs.LIVE_SECONDS if active else None)(group, tuple(r.id for r in members if r.active))
     _actions(members)
