@@ -49,7 +49,7 @@ def test_who_waits_is_told_their_place_and_when_it_will_be_their_turn(
     server: Server, page: Page, neighbour: Page
 ) -> None:
     open_train(page, server, LONG)
-    press_train(page)
+    first = press_train(page)
     expect(page.get_by_text(re.compile("Epoch [1-9]"))).to_be_visible()
     open_train(page, server, LONG.replace("100", "99"))
     press_train(page)
@@ -61,3 +61,6 @@ def test_who_waits_is_told_their_place_and_when_it_will_be_their_turn(
     expect(page.get_by_text(re.compile("Number 2 in the queue · starts in about"))).to_be_visible()
     stop_button(page).click()
     expect(page.get_by_text(re.compile("^Stopped ·"))).to_be_visible()
+    page.goto(f"{server.url}/train?run={first}")  # or whoever has this server next would wait for it
+    stop_button(page).click()
+    expect(neighbour.get_by_text(re.compile("^Done ·"))).to_be_visible()
