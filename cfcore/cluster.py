@@ -123,7 +123,7 @@ class Cluster:
         from cfcore import worker
 
         ratings = self._scattered(request.dataset)
-        workers = self._guests.usable() if self.remote else None
+        workers = self._where()
         future = self.client.submit(
             worker.execute,
             run_id,
@@ -161,7 +161,7 @@ class Cluster:
             pure=False,
             retries=0,
             resources=self._slot("alone" if kind in worker.ALONE else kind),
-            workers=self._guests.usable() or None if self.remote else None,
+            workers=self._where(),
             allow_other_workers=self.remote,  # or a task would wait for ever for a worker that has gone
         )
 
@@ -194,14 +194,17 @@ class Cluster:
         if not self.remote or dataset in datasets.SOURCES:
             return None
         # By a hash of their content, so that the same ratings travel once to a worker, and not with every run.
-        workers = list(self._guests.usable()) or None
-        future = cast(Any, self.client.scatter(datasets.load(dataset), workers=workers, hash=True))
+        future = cast(Any, self.client.scatter(datasets.load(dataset), workers=self._where(), hash=True))
         with self._sending:
             self._sent[dataset] = future  # kept: the workers keep what somebody holds on to
             self._sent.move_to_end(dataset)
             while len(self._sent) > MOST_SENT:
                 self._sent.popitem(last=False)
         return future
+
+    def _where(self) -> list[str] | None:
+        """The workers elsewhere that can be used; ``None``, for any, where they are our own, whom nobody asks."""
+        return list(self._guests.usable()) or None
 
     def _slot(self, kind: str) -> dict[str, int] | None:
         """One task of each kind at a time on each of our workers; what workers elsewhere can do is not known."""

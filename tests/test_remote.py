@@ -23,14 +23,16 @@ from tests.waiting import wait_until
 
 
 @contextmanager
-def app(elsewhere: Elsewhere, folder: Path) -> Iterator[Server]:
-    """A queue that sends its runs to ``elsewhere``, with its own store."""
+def app(elsewhere: Elsewhere, folder: Path, *, n_workers: int = 0) -> Iterator[Server]:
+    """A queue that sends its runs to ``elsewhere``, where it waits for so many workers, with its own store."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CFCORE_SCHEDULER", elsewhere.address)
         store = RunStore(folder)
         jobs = Jobs(store)
         try:
             wait_until(lambda: jobs.status().state != "starting")
+            if n_workers:
+                wait_until(lambda: jobs.status().n_workers == n_workers, what=f"{n_workers} workers")
             yield Server(jobs, store)
         finally:
             jobs.close()
@@ -46,8 +48,7 @@ def elsewhere(tmp_path: Path) -> Iterator[Elsewhere]:
 
 def test_two_workers_train_two_visitors_at_the_same_time(elsewhere: Elsewhere, tmp_path: Path) -> None:
     elsewhere.start(n_workers=2)
-    with app(elsewhere, tmp_path / "runs") as server:
-        wait_until(lambda: server.jobs.status().n_workers == 2, what="two workers")
+    with app(elsewhere, tmp_path / "runs", n_workers=2) as server:
         first, second = (server.submit("fake_endless") for _ in range(2))
         assert server.first_epoch(first).status == "running"
         assert server.first_epoch(second).status == "running"  # beside the first, not after it
@@ -64,8 +65,7 @@ def test_data_of_this_machine_travels_once(
     rows = "\n".join(f"{user},{item},{(user * item) % 5 + 1}" for user in range(30) for item in range(20))
     upload = datasets.save_upload(f"user,item,rating\n{rows}".encode(), "mine.csv")
     elsewhere.start(n_workers=1)
-    with app(elsewhere, tmp_path / "runs") as server:
-        wait_until(lambda: server.jobs.status().n_workers == 1, what="a worker")
+    with app(elsewhere, tmp_path / "runs", n_workers=1) as server:
         for _ in range(3):
             assert server.end(server.submit("global_mean", dataset=upload)).status == "done"
         cluster = server.jobs._cluster
@@ -77,8 +77,7 @@ def test_data_of_this_machine_travels_once(
 def test_a_scheduler_that_dies_is_said_and_found_again(elsewhere: Elsewhere, tmp_path: Path) -> None:
     """Without the tries of the background thread the app would say so until it is started again itself."""
     elsewhere.start(n_workers=1)
-    with app(elsewhere, tmp_path / "runs") as server:
-        wait_until(lambda: server.jobs.status().n_workers == 1, what="a worker")
+    with app(elsewhere, tmp_path / "runs", n_workers=1) as server:
         run_id = server.submit("fake_endless")
         server.first_epoch(run_id)
         elsewhere.kill_scheduler()
@@ -94,8 +93,7 @@ def test_a_scheduler_that_dies_is_said_and_found_again(elsewhere: Elsewhere, tmp
 
 def test_a_worker_elsewhere_that_is_killed_fails_its_run_with_the_reason(elsewhere: Elsewhere, tmp_path: Path) -> None:
     elsewhere.start(n_workers=1)
-    with app(elsewhere, tmp_path / "runs") as server:
-        wait_until(lambda: server.jobs.status().n_workers == 1, what="a worker")
+    with app(elsewhere, tmp_path / "runs", n_workers=1) as server:
         run_id = server.submit("fake_endless")
         server.first_epoch(run_id)
         for process in psutil.Process(elsewhere.workers[0].pid).children(recursive=True):

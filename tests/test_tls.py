@@ -11,7 +11,6 @@ import trustme
 from cfcore.cluster_settings import ClusterSettings
 from tests.remote_support import Elsewhere
 from tests.test_remote import app
-from tests.waiting import wait_until
 
 NAMES = ("CFCORE_TLS_CA", "CFCORE_TLS_CERT", "CFCORE_TLS_KEY")
 
@@ -43,8 +42,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Elsewhere]:
 
 def test_a_run_is_trained_over_tls(elsewhere: Elsewhere, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, elsewhere.tls)
-    with app(elsewhere, tmp_path / "runs") as server:
-        wait_until(lambda: server.jobs.status().n_workers == 1, what="a worker")
+    with app(elsewhere, tmp_path / "runs", n_workers=1) as server:
         assert server.end(server.submit("global_mean")).status == "done"
 
 

@@ -60,9 +60,9 @@ def is_mine(run: Run) -> bool:
     return run.visitor == state.visitor()
 
 
-def stop(run_id: str) -> None:
-    """End a run of this visit; of somebody else's it does nothing."""
-    run = state.store().get(run_id)
-    if run is not None and run.active and is_mine(run):
-        st.session_state.setdefault("stopping", []).append(run_id)
-        state.jobs().stop(run_id)
+def stop(*run_ids: str) -> None:
+    """End those of these runs that are this visit's and have not ended."""
+    for run in state.store().get_many(run_ids):
+        if run.active and is_mine(run):
+            st.session_state.setdefault("stopping", []).append(run.id)
+            state.jobs().stop(run.id)

@@ -133,8 +133,7 @@ def rename(run_id: str, name: str) -> None:
 def delete(run_ids: Sequence[str]) -> None:
     """Delete runs of this visit, so that it can be undone; those under way are stopped first."""
     mine = _mine(run_ids)
-    for run in mine:
-        queue.stop(run.id)
+    queue.stop(*run_ids)
     memory()["leaving"] = [*memory()["leaving"], *(run.id for run in mine)]
     memory()["deleted"] = [run.id for run in mine]
     settle()
@@ -161,8 +160,7 @@ def settle() -> None:
 
 def stop(run_ids: Sequence[str]) -> None:
     """Stop those of these runs that belong to this visit and have not ended."""
-    for run_id in run_ids:
-        queue.stop(run_id)
+    queue.stop(*run_ids)
 
 
 def _put_away(run: Run) -> bool:
