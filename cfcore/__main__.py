@@ -196,7 +196,9 @@ def _train(options: argparse.Namespace) -> int:
             write_folder(options.out, split, trained, result)
     except OSError as error:
         return _say(f"cannot write {error.filename}: {error.strerror}", 1)
-    return 0 if trained.status == "done" else _say(f"{trained.status}: {trained.message}", 1)
+    if trained.status == "done":
+        return _say(trained.message, 0) if trained.message else 0
+    return _say(f"{trained.status}: {trained.message}", 1)
 
 
 def _check_writable(options: argparse.Namespace) -> None:

@@ -42,7 +42,8 @@ class EpochResult:
     ``epoch`` counts from 1; ``train_loss`` is the mean squared error over the training rows as the epoch met them,
     ``valid_loss`` the one over the validation rows at its end; ``seconds`` is how long this epoch took,
     validation included; ``learning_rate`` the last one used; ``model`` the model at its end, whose arrays may be views
-    of the living weights: copy them to keep them.
+    of the living weights: copy them to keep them. ``aside_loss`` is the one over ratings kept aside from the training
+    ones, of an approach that ends with the weights of the epoch where these were predicted best.
     """
 
     epoch: int
@@ -50,6 +51,7 @@ class EpochResult:
     valid_loss: float
     seconds: float
     learning_rate: float | None = None
+    aside_loss: float | None = None
     model: Model | None = None
 
 
@@ -182,7 +184,7 @@ class Recorder:
     def outcome(self) -> tuple[str, str]:
         """``status`` and ``message`` of the run, once the approach has returned."""
         if self.stopped is None:
-            return "done", ""
+            return "done", self._what_was_undone()
         if isinstance(self.stopped, Diverged):
             return "diverged", str(self.stopped)
         done, planned = len(self.history), self._config.epochs or 1
@@ -193,9 +195,25 @@ class Recorder:
             )
         return "stopped", f"Stopped after {done} of {planned} epochs."
 
+    @property
+    def last_epoch(self) -> int:
+        """The epoch, from 1, that the finished model comes from."""
+        aside = [math.inf if each.aside_loss is None else each.aside_loss for each in self.history]
+        if self.stopped is None and any(map(math.isfinite, aside)):
+            return aside.index(min(aside)) + 1
+        return max(1, len(self.history))
+
+    def _what_was_undone(self) -> str:
+        if self.last_epoch >= len(self.history):
+            return ""
+        return (
+            f"Ended as it was after epoch {self.last_epoch} of {len(self.history)}: that predicted the ratings kept "
+            "aside best. The errors and the map are this model's, the curves show all epochs."
+        )
+
     def snapshots(self, last: np.ndarray) -> Snapshots:
         """The snapshots so far, ending with ``last`` (M, k), the movie factors of the finished model."""
-        n_epochs = max(1, len(self.history))
+        n_epochs = self.last_epoch
         all_kept = [kept for kept in self._snapshots if kept[0] < n_epochs]
         if self._item_idx is not None:
             all_kept.append((n_epochs, self._half(last)))

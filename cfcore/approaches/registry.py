@@ -197,7 +197,7 @@ APPROACHES: Mapping[str, ApproachInfo] = {
             title="Matrix factorization, tuned",
             summary="The dot product with biases in plain PyTorch, and what makes it good: one-cycle, a fair pull on "
             "busy and quiet users, and an end before it overfits.",
-            teaches="The same model can be far better: by how its rows are held back, and by when it ends.",
+            teaches="The same model can be far better: by how its rows are held back, and by which epoch it keeps.",
             split=_RANDOM,
             settings=_settings(
                 "learning_rate",

@@ -108,6 +108,11 @@ class Facts:
         return int(self.valid.argmin()) + 1
 
     @property
+    def final(self) -> float:
+        """The valid loss of the model that is kept, which need not be the last epoch's."""
+        return float(self.valid[-1]) if self.rmse is None else self.rmse**2
+
+    @property
     def fits(self) -> bool:
         """Whether it knows its training ratings better than user + movie bias knows the held-out ones."""
         return self.bias is None or bool(self.train[-1] < self.bias)
@@ -119,13 +124,13 @@ class Facts:
 
     @property
     def beats_bias(self) -> bool:
-        """Whether its last valid loss is at least 1% below that of user + movie bias."""
-        return self.bias is not None and bool(self.valid[-1] <= MARGIN * self.bias)
+        """Whether the loss of its model is at least 1% below that of user + movie bias."""
+        return self.bias is not None and self.final <= MARGIN * self.bias
 
     @property
     def unlearned(self) -> bool:
         """Whether it knows less than the global mean of its training ratings and of others."""
-        return self.mean is not None and bool(self.valid[-1] > self.mean) and not self.fits
+        return self.mean is not None and self.final > self.mean and not self.fits
 
     @property
     def still_falls(self) -> bool:

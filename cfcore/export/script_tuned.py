@@ -25,7 +25,7 @@ def mf(config: RunConfig) -> Lesson:
             text(
                 "## One table of rows\n\n"
                 "Every user and every movie has a row of factors and a bias. One rating in twenty is kept aside, to\n"
-                "see when it is time to end."
+                "see which epoch was best."
             ),
             code(f"""\
 FIRST = {FIRST}  # standard deviation of the first factors
@@ -49,14 +49,14 @@ valid_pairs, valid_ratings = tensors(valid)
 mean, unit = ratings.mean().item(), ratings.std().item() or 1.0
 targets = (ratings - mean) / unit
 
-W = first_rows(n_users + n_movies, embedding_size, random).requires_grad_()
+count = torch.bincount(pairs.flatten(), minlength=n_users + n_movies)
+W = first_rows(count, embedding_size, random).requires_grad_()
 """),
             text(
-                "## Adam on minibatches, one-cycle, and an end before it overfits\n\n"
+                "## Adam on minibatches, one-cycle, and the weights of the best epoch\n\n"
                 "Rows are pulled to zero for each of their ratings, divided by the root of their number."
             ),
             code(f"""\
-count = torch.bincount(pairs.flatten(), minlength=len(W)).clamp(min=1)
 pull = pulls(count, weight_decay)
 optimizer = Adam([W], lr=learning_rate, betas=(0.9, 0.99), fused=True)
 batch_size = max(batch_size, len(ratings) // {MF_STEPS})  # every step of Adam moves all rows
@@ -69,7 +69,7 @@ def loss(pairs, ratings):
         return (mean + unit * product(W[pairs]) - ratings).square().mean().item()
 
 
-best, last = loss(aside_pairs, aside_ratings), W.detach().clone()
+lowest, best_rows = math.inf, W.detach()
 train_losses, valid_losses = [], []
 for epoch in range(1, epochs + 1):
     met = 0.0
@@ -82,14 +82,10 @@ for epoch in range(1, epochs + 1):
         (errors + (pull[chosen] * lengths(factors)).sum(1)).mean().backward()
         optimizer.step()
         schedule.step()
-    now = loss(aside_pairs, aside_ratings)
-    if now > best and epoch > 1:
-        with torch.no_grad():
-            W.copy_(last)  # this epoch has only learned its own ratings by heart
-        break
-    best, last = now, W.detach().clone()
+    if (aside_loss := loss(aside_pairs, aside_ratings)) < lowest:
+        lowest, best_rows = aside_loss, W.detach().clone()
 {PRINT.format(train="met / len(ratings)", valid="loss(valid_pairs, valid_ratings)")}
-predictions = (mean + unit * product(W[valid_pairs])).detach().numpy()
+predictions = (mean + unit * product(best_rows[valid_pairs])).numpy()
 """),
         ),
     )

@@ -56,6 +56,8 @@ def outcome(run: Run) -> None:
             st.button("Run again", icon=":material/refresh:", on_click=run_again, args=(run.id,))
     elif run.status == "stopped":
         st.info(sentence(run.message or "Stopped."), icon=":material/stop_circle:")
+    elif run.status == "done" and run.message:
+        st.info(sentence(run.message), icon=":material/history:")
     if run.status in ("done", "stopped"):
         _errors(run)
 
