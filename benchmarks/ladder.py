@@ -62,14 +62,14 @@ def ladder(*, quick: bool) -> Section:
         rungs.append(_rung(splits, f"Variational Bayes, the mean of {len(many)} by seed", "bayes", many))
     rungs.append(_blend(splits, rungs))
     truth = [split.part(split.valid)[2] for split in splits]
-    best = _best(rungs, truth[0])
+    best = _best(rungs, truth[0], sought)
     lines = [_line(rung, truth, wanted=rung is best) for rung in rungs]
     lines.append(
         Line(
-            what=f"seconds that it takes ({best.what})",
-            ours=_duration(best.seconds),
-            theirs="–",
-            value=best.seconds,
+            what=f"seconds that it takes ({best.what}), the search of its settings with them",
+            ours=_duration(sought + best.seconds),
+            theirs=f"the fits alone {_duration(best.seconds)}",
+            value=sought + best.seconds,
             bound="at most",
             wanted=SECONDS,
             unit="s",
@@ -79,9 +79,10 @@ def ladder(*, quick: bool) -> Section:
         title=TITLE,
         how=f"{name}, trained on u1's training ratings. Settings of variational Bayes, its epochs and the weights of "
         f"the blend were chosen on a tenth of these ({len(searched)} settings, {_duration(sought)}); then everything "
-        f"was trained anew. The target belongs to the rung that is best on that tenth and takes at most {SECONDS} s. "
-        "Predictions are cut off at the ends of the scale. The best error published for u1 is 0.889 (GLocal-K, chosen "
-        "on the test set).",
+        f"was trained anew. The target belongs to the rung that is best on that tenth of those that take at most "
+        f"{SECONDS} s, the search with them (or of all, if none does). Predictions are cut off at the ends of the "
+        "scale. The best error published for u1 is 0.889 (by the epoch that is best on the test set: Han, Lim, Long, "
+        'Burgstaller and Poon, "GLocal-K: global and local kernels for recommender systems", CIKM 2021).',
         lines=lines,
     )
 
@@ -138,10 +139,13 @@ def _weights(columns: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.linalg.lstsq(columns, truth, rcond=None)[0]
 
 
-def _best(rungs: list[Rung], truth: np.ndarray) -> Rung:
-    """The rung that the target belongs to: in time, and best on the inner ratings, whose ``truth`` this is."""
-    in_time = [rung for rung in rungs if rung.seconds <= SECONDS]
-    return min(in_time, key=lambda rung: rmse(rung.inner, truth))
+def _best(rungs: list[Rung], truth: np.ndarray, sought: float) -> Rung:
+    """The rung that the target belongs to: best on the inner ratings, whose ``truth`` this is, of those in time.
+
+    ``sought`` are the seconds that the search took; where no rung is in time, the best of all misses that target.
+    """
+    in_time = [rung for rung in rungs if sought + rung.seconds <= SECONDS]
+    return min(in_time or rungs, key=lambda rung: rmse(rung.inner, truth))
 
 
 def _duration(seconds: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from benchmarks import ladder, peers
 from benchmarks.table import Line, Section, to_markdown
+from cfcore.approaches import describe
 from cfcore.metrics import rmse
 from cfcore.ratings import Ratings, Split
 from tests.conftest import make_ratings
@@ -19,10 +21,29 @@ from tests.conftest import make_ratings
 ROOT = Path(__file__).parents[1]
 
 
-def test_as_many_settings_are_searched_for_each() -> None:
-    counts = {who: math.prod(map(len, grid.values())) for who, grid in peers.GRIDS.items()}
-    assert set(counts) == {*peers.OURS, *peers.THEIRS}
-    assert len(set(counts.values())) == 1
+def test_each_is_tuned_from_where_it_stands_until_no_step_gains() -> None:
+    """The best is never at the edge of what was tried, except at the factors that nobody may pass."""
+    assert set(peers.SEARCHED) == {*peers.OURS, *peers.THEIRS}
+    for who in peers.OURS:
+        preset = describe(who).preset
+        assert all(getattr(preset, name) == first for name, (first, _) in peers.SEARCHED[who].items())
+    asked: list[dict[str, float]] = []
+
+    def error(settings: Mapping[str, float]) -> float:
+        asked.append(dict(settings))
+        return (
+            (math.log(settings["reg_all"] / 0.1)) ** 2
+            + abs(settings["n_epochs"] - 45) / 100
+            - settings["n_factors"] / 1e4
+        )
+
+    best, n_tried = peers.climb(error, peers.SEARCHED["Surprise SVD"])
+    assert (best["n_factors"], best["n_epochs"], best["lr_all"]) == (peers.MOST_FACTORS, 45, 0.005)
+    assert 0.08 < best["reg_all"] < 0.125
+    assert n_tried == len(asked) == len({tuple(each.values()) for each in asked})
+    for name in ("reg_all", "n_epochs", "lr_all"):
+        values = {each[name] for each in asked}
+        assert min(values) < best[name] < max(values)
 
 
 def test_settings_are_chosen_on_a_tenth_of_the_training_ratings_alone(small_split: Split) -> None:
@@ -59,7 +80,11 @@ def test_the_target_belongs_to_the_rung_that_is_best_inside_the_training_ratings
     lucky = ladder.Rung("best on the test ratings", off[0.2], off[0.0], 1.0)
     chosen = ladder.Rung("best inside", off[0.1], off[0.2], ladder.SECONDS)
     slow = ladder.Rung("too slow", off[0.0], off[0.0], ladder.SECONDS + 1)
-    assert ladder._best([lucky, chosen, slow], truth) is chosen
+    assert ladder._best([lucky, chosen, slow], truth, sought=0) is chosen
+    assert ladder._best([lucky, chosen, slow], truth, sought=5) is lucky
+    assert ladder._best([lucky, chosen, slow], truth, sought=ladder.SECONDS) is slow, (
+        "or the target could not be missed"
+    )
 
 
 def test_the_ladder_climbs_on_small_data(monkeypatch: pytest.MonkeyPatch) -> None:
