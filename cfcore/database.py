@@ -14,9 +14,25 @@ from pathlib import Path
 
 from cfcore.training import EpochResult
 
-_VERSION = 3
+_VERSION = 4
 _BUSY_SECONDS = 20
-_SCHEMA = """
+_ROOMS = """
+CREATE TABLE rooms (
+    code TEXT PRIMARY KEY, secret TEXT NOT NULL, rules TEXT NOT NULL, created REAL NOT NULL, looked REAL NOT NULL,
+    closed INTEGER NOT NULL DEFAULT 0, named INTEGER NOT NULL DEFAULT 1);
+CREATE TABLE teachers (
+    code TEXT NOT NULL REFERENCES rooms (code) ON DELETE CASCADE, visitor TEXT NOT NULL, PRIMARY KEY (code, visitor));
+CREATE TABLE people (
+    code TEXT NOT NULL REFERENCES rooms (code) ON DELETE CASCADE, visitor TEXT NOT NULL, number INTEGER NOT NULL,
+    name TEXT NOT NULL, joined REAL NOT NULL, hidden INTEGER NOT NULL DEFAULT 0, shows INTEGER NOT NULL DEFAULT 1,
+    here INTEGER NOT NULL DEFAULT 1, PRIMARY KEY (code, visitor));
+CREATE INDEX people_by_visitor ON people (visitor);
+CREATE TABLE shown (
+    run_id TEXT PRIMARY KEY REFERENCES runs (id) ON DELETE CASCADE,
+    code TEXT NOT NULL REFERENCES rooms (code) ON DELETE CASCADE, visitor TEXT NOT NULL, since REAL NOT NULL);
+CREATE INDEX shown_by_code ON shown (code)
+"""
+_SCHEMA = f"""
 CREATE TABLE runs (
     id TEXT PRIMARY KEY, visitor TEXT NOT NULL, name TEXT NOT NULL, request TEXT NOT NULL, dataset_title TEXT NOT NULL,
     server TEXT NOT NULL, seen REAL NOT NULL, created REAL NOT NULL, started REAL, finished REAL,
@@ -29,6 +45,7 @@ CREATE INDEX runs_by_status ON runs (status);
 CREATE TABLE epochs (
     run_id TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE, epoch INTEGER NOT NULL,
     train_loss REAL, valid_loss REAL, seconds REAL, learning_rate REAL, PRIMARY KEY (run_id, epoch)) WITHOUT ROWID;
+{_ROOMS}
 """
 _FROM = {  # what brings a database of this version to the next
     1: """
@@ -37,6 +54,7 @@ ALTER TABLE runs ADD COLUMN trashed REAL;
 CREATE INDEX runs_by_group ON runs ("group")
 """,
     2: "ALTER TABLE runs ADD COLUMN looked REAL",
+    3: _ROOMS,
 }
 
 

@@ -26,7 +26,8 @@ class Limits:
     """``running`` and ``waiting`` count one visit's requests; a sweep or a comparison, queued together, is one.
 
     ``work`` is rows x epochs x embedding size, ``run_mb`` what a training may take, in 10^6 bytes. Runs are kept for
-    ``days`` after they ended or were last looked at, and as long as all together take no more than ``store_mb``.
+    ``days`` after they ended or were last looked at, and as long as all together take no more than ``store_mb``. There
+    are at most ``rooms`` classes; where one more is opened, the one that nobody has looked at for longest goes.
     """
 
     running: int = 1
@@ -35,6 +36,7 @@ class Limits:
     run_mb: float = math.inf
     days: float = math.inf
     store_mb: float = 5000.0
+    rooms: int = 200
 
     @classmethod
     def from_environment(cls) -> Limits:
@@ -90,8 +92,9 @@ MEANING: Mapping[str, str] = {
     "waiting": "runs of one visit that wait in the queue; a sweep counts as one",
     "work": "ratings x epochs x embedding size of a run",
     "run_mb": "memory that a run is estimated to take, in MB",
-    "days": "days that a run is kept after somebody last looked at it",
+    "days": "days that a run or a class is kept after somebody last looked at it",
     "store_mb": "room on the disk that all runs take together, in MB; the oldest go first",
+    "rooms": "classes at the same time; the one that nobody looked at for longest goes first",
 }
 
 
@@ -99,12 +102,12 @@ def _read(name: str, default: float) -> float:
     text = os.environ.get(variable(name), "").strip()
     if not text:
         return default
-    whole = isinstance(default, int)
+    whole, from_one = isinstance(default, int), name in ("running", "rooms")
     try:
         value = int(text) if whole else float(text)
         if not (value >= 0 if name == "waiting" else value > 0):  # which nan is not either
             raise ValueError
     except ValueError:
-        least = "a whole number from 1" if name == "running" else "a whole number" if whole else "a positive number"
+        least = "a whole number from 1" if from_one else "a whole number" if whole else "a positive number"
         raise ValueError(f"{variable(name)} must be {least}, not {text!r}") from None
     return value

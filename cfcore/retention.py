@@ -1,7 +1,7 @@
 """Which runs are let go: trash after a day, others by age and by room, the oldest first.
 
-Never one that has not ended, and never one that somebody is looking at: pages say which runs they show
-(:meth:`Retention.look_at`), and a look counts for a while.
+Rooms of a class go by the same age. Never a run that has not ended, and never one that somebody is looking at: pages
+say which runs they show (:meth:`Retention.look_at`), and a look counts for a while.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from cfcore.arrays import ArrayFiles
 from cfcore.database import Database, StoreError
 from cfcore.limits import Limits
+from cfcore.room_store import Rooms
 
 TRASH_SECONDS = 24 * 3600
 LOOKING_SECONDS = 600  # that a look counts: somebody who reads a page does not reload it
@@ -60,6 +61,7 @@ class Retention:
         """Let go of old trash, of runs that are too old, and of the oldest where all take too much; gives their ids."""
         gone = self._let_go(self._old_trash()) + self._let_go(self._too_old(limits.days))
         gone += self._let_go(self._too_much(limits.store_mb * 1e6))
+        Rooms(self._db).tidy(limits.days)
         if gone:
             logger.info("let go of %d runs: %s", len(gone), ", ".join(gone))
         return gone

@@ -26,6 +26,7 @@ from cfcore.config import RunRequest
 from cfcore.database import Database, StoreError, read_epochs, write_epochs
 from cfcore.models import Model, from_arrays
 from cfcore.retention import Retention
+from cfcore.room_store import Rooms
 from cfcore.servers import server_gone
 from cfcore.training import EpochResult, Metrics
 
@@ -93,6 +94,7 @@ class RunStore:
         self._files = ArrayFiles(self.root / "arrays")  # makes the folders
         self._db = Database(self.root / "runs.sqlite3")
         self._retention = Retention(self._db, self._files)  # which only a server's beat lets tidy up
+        self.rooms = Rooms(self._db)
 
     def create(
         self, request: RunRequest, *, visitor: str = "", dataset_title: str = "", server: str = "", group: str = ""

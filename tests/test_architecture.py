@@ -19,7 +19,8 @@ LAYERS = [
     {"training", "ranking"},
     {"approaches", "estimate"},
     {"embeddings", "foldin", "recommend", "lessons"},
-    {"datasets", "database", "servers", "arrays", "outcome", "runs", "worker", "outlook", "retention"},
+    {"datasets", "database", "servers", "arrays", "outcome", "runs", "worker", "outlook", "retention"}
+    | {"rooms", "room_store"},
     {"jobs", "fair", "line", "aside", "cluster", "cluster_settings", "guests", "versions", "nanny", "checkup"}
     | {"charts", "illustrate", "export", "sweep", "doctor"},
     {"ui", "__main__"},
