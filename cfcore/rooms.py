@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from cfcore.approaches import FIELDS, describe, make_config
+from cfcore.approaches.configure import ARTICLE_SCALE
 from cfcore.config import RunRequest, SplitConfig
 
 LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"  # none is taken for another: no I, L, O, 0 and 1
@@ -39,7 +40,7 @@ class Rules:
         """Whether a run's error compares with the others' on the board: same data, same split."""
         return request.dataset == self.dataset and request.split == self.split
 
-    def check(self, request: RunRequest, scale: tuple[float, float] | None = None) -> None:
+    def check(self, request: RunRequest, scale: tuple[float, float] = ARTICLE_SCALE) -> None:
         """Refuse what the room does not train; ``scale`` is the lowest and the highest rating, for usual values.
 
         Raises:

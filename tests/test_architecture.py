@@ -20,7 +20,7 @@ LAYERS = [
     {"approaches", "estimate"},
     {"embeddings", "foldin", "recommend", "lessons"},
     {"datasets", "database", "servers", "arrays", "outcome", "runs", "worker", "outlook", "retention"}
-    | {"rooms", "room_store"},
+    | {"rooms", "room_store", "standings"},
     {"jobs", "fair", "line", "aside", "cluster", "cluster_settings", "guests", "versions", "nanny", "checkup"}
     | {"charts", "illustrate", "export", "sweep", "doctor"},
     {"ui", "__main__"},

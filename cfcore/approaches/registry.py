@@ -196,7 +196,7 @@ APPROACHES: Mapping[str, ApproachInfo] = {
             rate_rule="minimum",
             title="Matrix factorization, tuned",
             summary="The dot product with biases in plain PyTorch, and what makes it good: one-cycle, a fair pull on "
-            "busy and quiet users, and an end before it overfits.",
+            "busy and quiet users, and the best epoch kept.",
             teaches="The same model can be far better: by how its rows are held back, and by which epoch it keeps.",
             split=_RANDOM,
             settings=_settings(

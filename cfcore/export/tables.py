@@ -35,8 +35,8 @@ def updates_an_epoch(request: RunRequest, n_train: int | None) -> int | None:
 
 def runs_csv(runs: Iterable[Run]) -> str:
     """One line a run: what was asked for, how it ended, its errors and its cost."""
-    rows = [_run_row(run) for run in runs]
-    return _csv(list(_run_row_names()), rows)
+    rows = [run_row(run) for run in runs]
+    return write_csv(list(run_row_names()), rows)
 
 
 def epochs_csv(runs: Iterable[Run]) -> str:
@@ -48,7 +48,7 @@ def epochs_csv(runs: Iterable[Run]) -> str:
         for result in run.history:
             updates = result.epoch * each if each is not None else None
             rows.append({**start, "updates": updates} | {name: _finite(getattr(result, name)) for name in _EPOCH})
-    return _csv(["run_id", "name", "approach", "epoch", "updates", *_EPOCH[1:]], rows)
+    return write_csv(["run_id", "name", "approach", "epoch", "updates", *_EPOCH[1:]], rows)
 
 
 def runs_json(runs: Sequence[Run]) -> str:
@@ -56,7 +56,8 @@ def runs_json(runs: Sequence[Run]) -> str:
     return json.dumps([_run_json(run) for run in runs], indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def _run_row_names() -> tuple[str, ...]:
+def run_row_names() -> tuple[str, ...]:
+    """The columns of :func:`runs_csv`."""
     asked = ("run_id", "name", "approach", "dataset", "dataset_title", "split", "valid_fraction", "split_seed")
     ended = ("status", "message", "epochs_done", "best_epoch", "best_valid_loss", "last_train_loss", "last_valid_loss")
     cost = ("n_train", "n_valid", "fit_seconds", "peak_memory_mb", "created", "group")
@@ -64,7 +65,8 @@ def _run_row_names() -> tuple[str, ...]:
     return (*asked, *FIELDS, *ended, *_ERRORS, *ranking, *cost)
 
 
-def _run_row(run: Run) -> dict[str, Any]:
+def run_row(run: Run) -> dict[str, Any]:
+    """What one line of :func:`runs_csv` holds, by column."""
     config, split = run.request.config, run.request.split
     best = min(run.history, key=lambda result: result.valid_loss, default=None)
     last = run.history[-1] if run.history else None
@@ -124,7 +126,7 @@ def _run_json(run: Run) -> dict[str, Any]:
     }
 
 
-def _csv(names: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
+def write_csv(names: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
     """A table; no text in it is a formula to a spreadsheet, not even an id, which may begin with a minus."""
     out = io.StringIO(newline="")
     writer = csv.DictWriter(out, names)

@@ -45,6 +45,7 @@ MENU = (
     ("pages/compare.py", "Compare", ":material/compare_arrows:"),
     ("pages/explore.py", "Explore", ":material/bubble_chart:"),
     ("pages/recommend.py", "Recommend", ":material/thumb_up:"),
+    ("pages/classroom.py", "Class", ":material/groups:"),
 )
 
 
@@ -144,8 +145,10 @@ def _dataset_from_link() -> None:
 def _menu(ratings: Ratings) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown("**Latent Lab**", width="content")
+        joined = state.classroom()
         for path, label, icon in MENU:
-            st.page_link(path, label=label, icon=icon)
+            mine = f" {joined[0].code}" if joined and label == "Class" else ""
+            st.page_link(path, label=f"{label}{mine}", icon=icon)
         _address()(key="address", width=1, height=1)  # shows nothing: before the free space, where it moves nothing
         st.space("stretch")
         with st.container(horizontal=True, vertical_alignment="center", gap="small", width="content"):

@@ -34,6 +34,10 @@ def enqueue(requests: Sequence[RunRequest], dataset_title: str, group: str = "")
     state.keep_dataset()
     queued: list[Run] = []
     try:
+        rules = state.rules()
+        if rules is not None:
+            for request in requests:
+                rules.check(request, state.ratings(rules.dataset).scale)
         prices = [price(request) for request in requests]
         for cost in prices:
             if cost is not None and cost.refused:
@@ -52,7 +56,15 @@ def enqueue(requests: Sequence[RunRequest], dataset_title: str, group: str = "")
         for run in queued:  # all or none
             state.jobs().stop(run.id)
         return []
+    _show_the_class(queued)
     return queued
+
+
+def _show_the_class(runs: Sequence[Run]) -> None:
+    """Put runs on the board of this visit's class, unless the person would rather not."""
+    found = state.classroom()
+    if found is not None and found[1].shows:
+        state.store().rooms.show([run.id for run in runs], state.visitor())
 
 
 def is_mine(run: Run) -> bool:

@@ -42,7 +42,7 @@ def heading(run: Run | None) -> None:
 
 
 def config_line(config: RunConfig) -> str:
-    """Every setting of a configuration that acts, in one line."""
+    """Every setting of a configuration that acts, in one line of text, not escaped."""
     values = ((setting.label.lower(), getattr(config, name)) for name, setting in acting(config).items())
     return " · ".join(f"{label} {number(value)}" for label, value in values if value is not None)
 

@@ -7,19 +7,19 @@ Number fields have no bounds of their own: with them, Streamlit shows what was t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any
 
 import streamlit as st
 
-from cfcore.approaches import ARTICLE, Setting, describe, make_config
+from cfcore.approaches import ARTICLE, FIELDS, Setting, describe, make_config
 from cfcore.config import FOLDS, RunConfig, SplitConfig
 from cfcore.ratings import Ratings
 from cfcore.ui import draft, link
 from cfcore.ui.components import shows
 from cfcore.ui.rate_finder import finder
-from cfcore.ui.words import number, sentence
+from cfcore.ui.words import number, plain, sentence
 
 SPLIT_TITLES = {
     "random": "Random",
@@ -30,24 +30,32 @@ SPLIT_TITLES = {
 _MANTISSAS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
 
 
-def approach_picker() -> str:
-    """Let the person choose an approach; gives its key."""
+def approach_picker(choices: Sequence[str] = draft.CHOICES) -> str:
+    """Let the person choose one of these approaches; gives its key."""
+    if draft.approach() not in choices:
+        draft.choose_approach(choices[0])
     st.radio(
         "Approach",
-        draft.CHOICES,
+        choices,
         format_func=lambda choice: describe(choice).title,
-        captions=[describe(choice).summary for choice in draft.CHOICES],
+        captions=[describe(choice).summary for choice in choices],
         **shows("approach", draft.approach(), draft.choose_approach),
     )
     return draft.approach()
 
 
-def settings_form(approach: str, ratings: Ratings) -> RunConfig | None:
-    """The fields of ``approach``; gives the configuration, or ``None`` where a field cannot be used, and says so."""
+def settings_form(approach: str, ratings: Ratings, closed: Collection[str] = ()) -> RunConfig | None:
+    """The fields of ``approach``; gives the configuration, or ``None`` where a field cannot be used, and says so.
+
+    Settings that are ``closed`` in the person's class have no field, and stand at their usual values.
+    """
     preset = make_config(approach, scale=ratings.scale)
     changed = draft.settings(approach)
+    for name in closed:
+        changed.pop(name, None)
+        draft.wrong().pop(draft.field_key(approach, name), None)
     values = {name: changed.get(name, getattr(preset, name)) for name in describe(approach).settings}
-    fields = dict(describe(approach).settings)
+    fields = {name: setting for name, setting in describe(approach).settings.items() if name not in closed}
     fine = True
     if "learning_rate" in fields:
         rate = fields.pop("learning_rate")
@@ -57,6 +65,9 @@ def settings_form(approach: str, ratings: Ratings) -> RunConfig | None:
         for column, setting in zip(st.columns(2, gap="small"), pair, strict=False):
             with column:
                 fine = _field(approach, setting, values[setting.name]) and fine
+    if closed:
+        kept = (f"{FIELDS[name].label.lower()} {number(values[name])}" for name in closed if values[name] is not None)
+        st.caption(f"Kept by your class: {plain(', '.join(kept))}.")
     if not fine:
         return None
     try:
@@ -88,6 +99,14 @@ def split_form(approach: str, ratings: Ratings) -> SplitConfig | None:
             help_text = "The same seed always holds out the same ratings."
             fine = _split_field(approach, "seed", "Split seed", config.seed, 1, help_text) and fine
     return config if fine else None
+
+
+def split_words(split: SplitConfig) -> str:
+    """A split in words: ``Random, 20% held out, seed 42``."""
+    words = [SPLIT_TITLES[split.kind]]
+    words += [f"{split.valid_fraction * 100:.3g}% held out"] if split.valid_fraction is not None else []
+    words += [f"seed {split.seed}"] if split.seed is not None else []
+    return ", ".join(words)
 
 
 def article_button(approach: str) -> None:

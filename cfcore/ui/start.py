@@ -10,16 +10,21 @@ from cfcore.ratings import Ratings
 from cfcore.ui import draft, state
 from cfcore.ui.queue import is_mine, price
 from cfcore.ui.result import submit
-from cfcore.ui.settings import approach_picker, article_button, settings_form, split_form
+from cfcore.ui.settings import approach_picker, article_button, settings_form, split_form, split_words
 from cfcore.ui.words import memory, plain, seconds, sentence
 
 
 def settings_column(ratings: Ratings) -> RunRequest | None:
     """Approach, button, settings; gives what would be trained, or ``None`` where that cannot be."""
-    approach = approach_picker()
+    rules = state.rules()
+    approach = approach_picker(rules.approaches if rules else draft.CHOICES)
     start = st.container()
-    config = settings_form(approach, ratings)
-    split = split_form(approach, ratings)
+    config = settings_form(approach, ratings, rules.closed(approach) if rules else ())
+    if rules is None:
+        split = split_form(approach, ratings)
+    else:
+        split = rules.split
+        st.caption(f"Your class's split: {plain(split_words(split))}.")
     request = None
     if config is not None and split is not None:
         request = RunRequest(dataset=ratings.about.name, split=split, config=config)

@@ -28,6 +28,7 @@ from cfcore.memory import LastUsed
 from cfcore.metrics import mse
 from cfcore.outcome import VECTORS
 from cfcore.ratings import Ratings, Split, make_split
+from cfcore.rooms import Person, Room, Rules
 from cfcore.runs import RunStore
 from cfcore.ui.words import sentence
 
@@ -176,15 +177,31 @@ def token_of(cookie: str) -> bytes:
     return token if len(token) >= TOKEN_BYTES else b""
 
 
+def classroom() -> tuple[Room, Person] | None:
+    """The class that this browser has joined, and who they are there."""
+    return store().rooms.of(visitor())
+
+
+def rules() -> Rules | None:
+    """What this browser's class trains; ``None`` outside of one, and once it is closed."""
+    found = classroom()
+    return found[0].rules if found and not found[0].closed else None
+
+
 def dataset() -> str:
-    """The data set this visit works with: the chosen one, else MovieLens 100K where it is on disk, else the sample."""
+    """The data set this visit works with: its class's, else the chosen one, else MovieLens 100K, else the sample."""
+    bound = rules()
+    if bound is not None and datasets.on_disk(bound.dataset):
+        return bound.dataset
     chosen = st.session_state.get("dataset")
     return chosen or (PREFERRED if datasets.on_disk(PREFERRED) else FALLBACK)
 
 
 def choose(name: str) -> None:
-    """Work with data set ``name`` from now on."""
+    """Work with data set ``name`` from now on; in a class, which has its own, that is for later, and said."""
     st.session_state["dataset"] = name
+    if name != dataset():
+        tell("Your class works with this data set: leave the class to work with another.")
 
 
 def keep_dataset() -> None:

@@ -1,0 +1,1 @@
+"""The class: how to get in, what the teacher sets, and the board."""

@@ -1,0 +1,229 @@
+"""The Class page and what a class changes on the others, for its teacher, its students and whoever is in none."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from cfcore.approaches import make_config
+from cfcore.config import RunRequest, SplitConfig
+from cfcore.rooms import Room, Rules
+from cfcore.runs import Run
+from tests.pages_support import FakeJobs, button, finished, now, open_page, param, texts
+
+CLASS = "pages/classroom.py"
+SPLIT = SplitConfig.of("random")
+RULES = Rules(dataset="sample", split=SPLIT, approaches=("mf", "als"), controls=("epochs", "learning_rate"))
+
+pytestmark = pytest.mark.usefixtures("jobs")
+
+
+def as_(visitor: str, page: str = CLASS, **query: str) -> AppTest:
+    """The page as this visitor sees it."""
+    app = open_page("app.py")
+    app.session_state["visitor"] = visitor
+    app.switch_page(page)
+    for name, value in query.items():
+        app.query_params[name] = value
+    app.run()
+    assert not app.exception
+    return app
+
+
+def box(app: AppTest, label: str, at: int = 0):
+    return [each for each in app.text_input if each.label == label][at]
+
+
+def fitting(jobs: FakeJobs, visitor: str, rmse: float, approach: str = "mf") -> Run:
+    """A finished run on the class's split, on its board."""
+    run = finished(jobs, rmse=rmse, approach=approach, visitor=visitor)
+    jobs.store.rooms.show([run.id], visitor)
+    return run
+
+
+@pytest.fixture
+def room(jobs: FakeJobs) -> Room:
+    room, _ = jobs.store.rooms.open(RULES, "tess")
+    jobs.store.rooms.join(room.code, "ann", "Ann *1*")
+    return room
+
+
+def test_a_class_is_opened_with_a_code_a_link_and_a_secret_that_is_shown_once(jobs: FakeJobs) -> None:
+    app = as_("tess")
+    button(app, "Open a class").click().run()
+    assert not app.exception
+    (room,) = jobs.store.rooms.taught_by("tess")
+    codes = [each.value for each in app.code]
+    assert codes[0].endswith(f"/classroom?room={room.code}")
+    secret = codes[1]
+    assert jobs.store.rooms.teach(room.code, secret, "other") == room
+    assert param(app, "room") == room.code
+    assert all(secret not in str(value) for value in app.query_params.values())
+    again = as_("tess", room=room.code)  # after a reload
+    assert all(secret not in each.value for each in again.code)
+    button(again, "Make a new secret").click().run()
+    assert jobs.store.rooms.teach(room.code, again.code[1].value, "another") == room
+
+
+def test_a_link_lets_a_student_in_and_they_are_still_in_after_a_reload(room: Room, jobs: FakeJobs) -> None:
+    app = as_("bo", room=room.code)
+    assert box(app, "Code").value == room.code
+    box(app, "Your name on the board").input("Bo")
+    button(app, "Join").click().run()
+    assert not app.exception
+    assert f"You are **Bo** in class **{room.code}**" in texts(app)
+    assert "Train one of these" in texts(app)
+    assert "Kept at their usual values: embedding size" in texts(app)
+    again = as_("bo")
+    assert "You are **Bo**" in texts(again)
+    assert not any(each.label == "Close" for each in again.button), "a student does not teach"
+    button(again, "Leave the class").click().run()
+    assert jobs.store.rooms.of("bo") is None
+    assert box(again, "Your name on the board").value == ""
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "said"),
+    [
+        ("ZZZZZZ", "Bo", "There is no class with the code ZZZZZZ"),
+        ("", "Bo", "There is no class with the code"),
+        (None, "", "Type a name with at least one letter"),
+        (None, "Ann *1*", "is called Ann"),
+    ],
+)
+def test_whoever_cannot_be_let_in_is_told_why(code: str | None, name: str, said: str, room: Room) -> None:
+    app = as_("bo", room=room.code)
+    box(app, "Code").input(room.code if code is None else code)
+    box(app, "Your name on the board").input(name)
+    button(app, "Join").click().run()
+    assert not app.exception
+    assert any(said in each.value for each in app.error)
+
+
+def test_a_wrong_secret_teaches_nothing_and_the_right_one_does(jobs: FakeJobs) -> None:
+    room, secret = jobs.store.rooms.open(RULES, "tess")
+    app = as_("eve", room=room.code)
+    for tried, teaches in (("wrong", False), (secret, True)):
+        box(app, "Teacher's secret").input(tried)
+        button(app, "Teach").click().run()
+        assert jobs.store.rooms.teaches(room.code, "eve") is teaches
+        assert any("No class has this code and this teacher's secret" in each.value for each in app.error) != teaches
+    assert button(app, "Close")
+
+
+@pytest.mark.parametrize("value", ["", "nothing", "../../x", "<b>AB</b>", "9" * 500, "🙂"])
+def test_any_code_in_the_address_gives_a_valid_page(value: str) -> None:
+    app = as_("bo", room=value)
+    assert app.title[0].value == "Class"
+    assert box(app, "Your name on the board").value == ""
+
+
+def test_the_board_ranks_people_and_hides_the_names_that_the_teacher_hides(room: Room, jobs: FakeJobs) -> None:
+    jobs.store.rooms.join(room.code, "bo", "=Bo")
+    fitting(jobs, "ann", 0.8)
+    fitting(jobs, "bo", 0.7)
+    fitting(jobs, "bo", 0.9, approach="als")
+    table = as_("tess", room=room.code).dataframe[0].value
+    assert table["Name"].tolist() == ["=Bo", "Ann *1*"]
+    assert table["#"].tolist() == ["1", "2"]
+    assert table["User + movie bias"].tolist() == ["22.2% below", "11.1% below"]
+    app = as_("tess", room=room.code)
+    app.multiselect(f"class:hidden:{room.code}").set_value([2]).run()
+    assert app.dataframe[0].value["Name"].tolist() == ["Person 2", "Ann *1*"]
+    app.toggle(f"class:named:{room.code}").set_value(False).run()
+    assert app.dataframe[0].value["Name"].tolist() == ["Person 2", "Person 1"]
+    assert as_("ann").dataframe[0].value["Name"].tolist() == ["Person 2", "Person 1"]
+    button(app, "Take all off").click().run()
+    assert "Nothing on the board yet" in texts(app)
+    assert len(jobs.store.list()) == 3
+
+
+def test_the_teacher_sets_what_is_trained_closes_and_deletes(room: Room, jobs: FakeJobs) -> None:
+    app = as_("tess", room=room.code)
+    approaches, controls = app.get("button_group")[:2]
+    approaches.set_value(["als"])
+    controls.set_value(["epochs"])
+    button(app, "Set for everybody").click().run()
+    assert not app.exception
+    changed = jobs.store.rooms.get(room.code)
+    assert changed is not None
+    assert changed.rules == Rules(dataset="sample", split=SPLIT, approaches=("als",), controls=("epochs",))
+    app.get("button_group")[0].set_value([])
+    button(app, "Set for everybody").click().run()
+    assert any("Choose at least one approach" in each.value for each in app.error)
+    button(app, "Close").click().run()
+    assert "This class is closed" in texts(as_("ann"))
+    button(app, "Open again").click().run()
+    button(app, "Delete it").click().run()
+    assert not app.exception
+    assert jobs.store.rooms.get(room.code) is None
+    assert "You are" not in texts(as_("ann"))
+
+
+def test_a_student_finds_only_what_is_open_on_the_train_page(room: Room, jobs: FakeJobs) -> None:
+    app = as_("ann", "pages/train.py", approach="scratch", epochs="7")
+    picker = app.radio(now(app, "approach"))
+    assert (picker.value, len(picker.options)) == ("mf", 2)
+    labels = {each.label for each in app.number_input}
+    assert "Epochs" in labels
+    assert not labels & {"Embedding size", "Batch size", "Seed"}
+    assert "Kept by your class: embedding size 20" in texts(app)
+    assert "Your class's split: Random, 20% held out, seed 42" in texts(app)
+    assert not any(each.label == "Validation split" for each in app.selectbox)
+    button(app, "Train").click().run()
+    (run,) = jobs.store.list(visitor="ann")
+    assert run.request == RunRequest(dataset="sample", split=SPLIT, config=make_config("mf"))
+    assert jobs.store.rooms.shown(room.code) == {run.id: "ann"}
+
+
+def test_what_is_closed_is_refused_in_the_queue_and_not_only_by_the_form(room: Room, jobs: FakeJobs) -> None:
+    """Buttons elsewhere, such as Run again and the doctor's, know nothing of classes."""
+    other = finished(jobs, "diverged", rmse=None, approach="scratch", visitor="ann")
+    jobs.store.fail(jobs.submit(other.request, visitor="ann").id, "The worker was lost.")
+    lost = next(run for run in jobs.store.list() if run.status == "failed")
+    app = as_("ann", "pages/train.py", run=lost.id)
+    before = len(jobs.store.list())
+    button(app, "Run again").click().run()
+    assert any("Your class does not train From scratch" in each.value for each in app.warning)
+    assert len(jobs.store.list()) == before
+    jobs.store.rooms.change(room.code, closed=True)
+    button(app, "Run again").click().run()
+    assert len(jobs.store.list()) == before + 1
+    assert jobs.store.rooms.shown(room.code) == {}
+
+
+def test_whoever_wants_no_run_shown_has_none_shown_and_may_show_one(room: Room, jobs: FakeJobs) -> None:
+    app = as_("ann")
+    app.toggle("class:shows").set_value(False).run()
+    train = as_("ann", "pages/train.py")
+    button(train, "Train").click().run()
+    assert jobs.store.rooms.shown(room.code) == {}
+    app = as_("ann")
+    (mine,) = [each for each in app.button if str(each.key).startswith("class:mine:")]
+    mine.click().run()
+    (run,) = jobs.store.list(visitor="ann")
+    assert jobs.store.rooms.shown(room.code) == {run.id: "ann"}
+    next(each for each in app.button if str(each.key).startswith("class:mine:")).click().run()
+    assert jobs.store.rooms.shown(room.code) == {}
+
+
+def test_a_class_has_its_own_data_and_says_so(room: Room, jobs: FakeJobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cfcore.ui import state
+
+    monkeypatch.setattr(state.datasets, "on_disk", lambda name: True)
+    app = as_("ann", "pages/train.py", dataset="ml-100k")
+    assert not app.exception
+    assert any("Your class works with this data set" in each.value for each in app.warning)
+    assert re.search(r"Sample \\\(simulated\\\) · [\d,]+ ratings", texts(app))
+
+
+def test_names_are_text_wherever_they_stand(jobs: FakeJobs) -> None:
+    room, _ = jobs.store.rooms.open(RULES, "tess")
+    name = "**x** :red[y] <b>"
+    jobs.store.rooms.join(room.code, "ann", name)
+    fitting(jobs, "ann", 0.8)
+    app = as_("ann")
+    assert r"You are **\*\*x\*\* \:red\[y\] \<b\>** in class" in texts(app)
+    assert app.dataframe[0].value["Name"].tolist() == [name]
