@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from cfcore.charts.curves import value_title
+from cfcore.charts.curves import QUIET, value_title
 from cfcore.charts.scales import limits, round_up, short
 
 BEST_HEIGHT = 360  # pixels
@@ -75,12 +75,12 @@ def best_spec(records: Sequence[Record], began: float) -> dict[str, Any]:
             },
             {
                 **named,
-                "mark": {"type": "text", "align": "left", "dx": 6, "dy": -8},
+                "mark": {"type": "text", "align": "left", "dx": 6, "dy": -9, "color": QUIET, "fontSize": 12},
                 "transform": [{"filter": "!datum.right"}],
             },
             {
                 **named,
-                "mark": {"type": "text", "align": "right", "dx": -6, "dy": 12},
+                "mark": {"type": "text", "align": "right", "dx": -6, "dy": 13, "color": QUIET, "fontSize": 12},
                 "transform": [{"filter": "datum.right"}],
             },
         ],
