@@ -60,7 +60,7 @@ def run_column(request: RunRequest | None) -> None:
     if run.request != request:
         use_settings(run)
     batch_and_predictions(run)
-    code_that_ran(run.request)
+    code_that_ran(run.request, "The code that will run" if run.status == "queued" else "The code that ran")
     take_home(run, "train")
 
 

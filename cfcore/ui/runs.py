@@ -131,6 +131,7 @@ def label(run: Run) -> str:
     parts = [run.name or describe(config.approach).title]
     parts += [f"{config.embedding_size} factors"] if config.embedding_size is not None else []
     parts += [f"rate {number(config.learning_rate)}"] if config.learning_rate is not None else []
+    parts += [f"lookup {config.lookup}"] if config.lookup not in (None, "index") else []
     parts += [run.dataset_title or run.request.dataset]
     if run.active:
         parts.append(f"training, epoch {len(run.history)} of {config.epochs}" if run.history else "about to start")

@@ -90,9 +90,12 @@ def split_form(approach: str, ratings: Ratings) -> SplitConfig | None:
     )
     if config.kind in FOLDS:
         return config
+    if config.kind == "first10":
+        st.caption("Only the first tenth of the file is used, and a share of it held out, as in the article.")
     left, right = st.columns(2, gap="small")
     with left:
-        help_text = "The share of the ratings that is held out for validation."
+        of_what = "that tenth" if config.kind == "first10" else "the ratings"
+        help_text = f"The share of {of_what} that is held out for validation."
         fine = _split_field(approach, "valid_fraction", "Held out", config.valid_fraction, 0.05, help_text)
     if config.seed is not None:
         with right:

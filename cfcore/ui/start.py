@@ -69,5 +69,6 @@ def _start_buttons(approach: str, ratings: Ratings, request: RunRequest | None) 
     if shown is not None:  # on a phone the run lies far below
         ran = shown.request.config.approach
         whose = "" if ran == approach else f"{plain(describe(ran).title)} · "
-        link = "Training: [see its curves]" if shown.active else f"{shown.status.capitalize()}: [see the run]"
+        words = {"queued": "Waiting: [see its place]", "running": "Training: [see its curves]"}
+        link = words.get(shown.status, f"{shown.status.capitalize()}: [see the run]")
         st.caption(f"{whose}{link}(#run).")
