@@ -72,6 +72,7 @@ def lied_about() -> bytes:
         ("a.zip", lambda: layouts.into_zip({"inner.zip": layouts.into_zip({"a.csv": TABLE})}), "no ratings in a form"),
         ("a.zip", lambda: layouts.into_zip({"a.csv": layouts.into_zip({"a.csv": TABLE})}), "a.csv is not a text file"),
         ("a.zip", lambda: zip_of_links("../../../../etc/passwd"), "holds no ratings in a form we know"),
+        ("a.zip", lambda: layouts.into_zip({"": TABLE}), "holds no ratings in a form we know"),
         ("a.zip", lambda: zip_of_many(1001), "holds more than 1,000 files"),
         ("a.zip", lambda: many_genres(201), "names 201 genres, more than the 200 that can be read"),
         ("a.zip", lied_about, "cannot be read, the zip is damaged"),

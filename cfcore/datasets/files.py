@@ -114,7 +114,8 @@ def open_files(source: Path | bytes, label: str, *, max_unpacked: int | None = N
     except OSError as error:
         raise DataError(f"{label} cannot be read: {error.strerror or error}") from error
     with archive:
-        infos = [info for info in archive.infolist() if not info.is_dir() and not _is_link(info)]
+        named = [info for info in archive.infolist() if info.filename]
+        infos = [info for info in named if not info.is_dir() and not _is_link(info)]
         unpacked = sum(info.file_size for info in infos)
         if max_unpacked is not None and unpacked > max_unpacked:
             raise DataError(

@@ -22,7 +22,7 @@ _LINKED = re.compile(
     r"(?<=www)(?=\.)|(?<=http)(?=s?://)|(?<=[\w.+-])(?=@[\w-])|(?<=:)(?=material[/_]|streamlit:)", re.IGNORECASE
 )
 
-_NUMBER = re.compile(r"[+-]?\d[\d,.]*")
+_HARMLESS = re.compile(r"[+-]?\d[\d,.]*|[=+-]")  # a number, or a sign alone
 _SIGNS = re.compile(r"(?<!\S)([<>~-])(?=(?:->|-|>|=)(?!\S))")  # -> <- <-> -- >= <= ~= become other signs in the browser
 _TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")  # would write what follows from right to left, ours included
 
@@ -39,7 +39,7 @@ def cell(value: object) -> object:
 
     What stands before such text has no width, so that it reads as it is.
     """
-    risky = isinstance(value, str) and is_formula(value) and not _NUMBER.fullmatch(value)
+    risky = isinstance(value, str) and is_formula(value) and not _HARMLESS.fullmatch(value)
     return f"{_JOINER}{value}" if risky else value
 
 

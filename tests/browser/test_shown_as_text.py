@@ -33,7 +33,7 @@ def run(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
 
 def read_as(text: str) -> re.Pattern[str]:
     """``text`` as a reader sees it: signs without width may stand in it."""
-    return re.compile("\u2060?".join(re.escape(mark) for mark in text))
+    return re.compile("\u2060?".join(re.escape(mark).replace("/", r"\/") for mark in text))
 
 
 def nothing_was_made(page: Page) -> None:
