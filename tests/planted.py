@@ -32,7 +32,7 @@ def person(k: int) -> str:
 def table(n_users: int = 24) -> bytes:
     """Ratings with a rank-1 taste, so that a model finds something; ids of films are markup as well."""
     random = np.random.default_rng(0)
-    rows = [("user", "item", "rating", "timestamp", "title")]
+    rows: list[tuple[object, ...]] = [("user", "item", "rating", "timestamp", "title")]
     for user in range(n_users):
         for at, title in enumerate(TITLES):
             if random.random() < 0.7:

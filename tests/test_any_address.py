@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -43,7 +44,7 @@ READS = {
 }
 
 
-def opened(page: str, query: dict[str, str | list[str]], session: dict[str, object] | None = None) -> AppTest:
+def opened(page: str, query: Mapping[str, str | list[str]], session: Mapping[str, object] | None = None) -> AppTest:
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=TIMEOUT)
     if page != "app.py":
         app.switch_page(page)
@@ -84,13 +85,14 @@ def test_any_value_of_every_parameter_gives_a_page(page: str, runs: list[Run]) -
 @pytest.mark.parametrize("page", PAGES)
 def test_parameters_given_twice_and_runs_of_others_give_a_page(page: str, runs: list[Run]) -> None:
     names = ("dataset", *READS.get(page, ()))
-    for query in (
+    queries: list[Mapping[str, str | list[str]]] = [
         {name: [NASTY[4], NASTY[12], ""] for name in names},
         *(dict.fromkeys(names, run.id) for run in runs),
         {name: [run.id for run in runs] for name in names},
         {"runs": ",".join([*(run.id for run in runs), *NASTY] * 40), "group": runs[0].id, "view": "sweep"},
         dict.fromkeys((*NASTY[4:], "embed", "embed_options", "__proto__"), "x"),
-    ):
+    ]
+    for query in queries:
         is_whole(opened(page, query), page)
 
 
