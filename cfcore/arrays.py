@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import lzma
 import os
 import re
 import secrets
+import struct
 import time
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +20,9 @@ from cfcore.database import StoreError
 
 RUN_ID = re.compile(r"[A-Za-z0-9_-]{16}")  # what secrets.token_urlsafe(12) makes; ids come from links, so check first
 _STALE_SECONDS = 3600
+# What reading a damaged file raises, here and there in numpy and zipfile; of a shape that cannot be, MemoryError.
+_DAMAGE = (OSError, ValueError, TypeError, EOFError, KeyError, RuntimeError, MemoryError, SyntaxError)
+_DAMAGE += (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error)
 
 
 class ArrayFiles:
@@ -60,10 +66,13 @@ class ArrayFiles:
         try:
             with np.load(self._path(run_id), allow_pickle=False) as file:
                 wanted = [name for name in file if not names or any(_matches(name, each) for each in names)]
-                return {name: file[name] for name in wanted}
+                arrays = {name: file[name] for name in wanted}
+            if not all(isinstance(array, np.ndarray) for array in arrays.values()):  # numpy gives the bytes of others
+                raise ValueError("it holds what is no array")
+            return arrays
         except FileNotFoundError:
             raise StoreError(f"run {run_id} has no arrays: it is not finished, it failed, or it was deleted") from None
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        except _DAMAGE as error:
             raise StoreError(f"the arrays of run {run_id} are damaged ({error}): train it again") from error
 
     def delete(self, run_id: str) -> None:

@@ -9,6 +9,7 @@ finish the run: whoever reads it next marks it failed.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 import sqlite3
@@ -29,6 +30,8 @@ from cfcore.retention import Retention
 from cfcore.room_store import Rooms
 from cfcore.servers import server_gone
 from cfcore.training import EpochResult, Metrics
+
+log = logging.getLogger(__name__)
 
 __all__ = ["ACTIVE", "STATUSES", "Run", "RunStore", "StoreError"]
 
@@ -280,7 +283,8 @@ class RunStore:
             if not any(row["status"] in ACTIVE and server_gone(row["server"], row["seen"]) for row in rows):
                 break
             self.fail_orphans()
-        return [_run(row, histories[row["id"]]) for row in rows]
+        runs = (_run(row, histories[row["id"]]) for row in rows)
+        return [run for run in runs if run is not None]
 
     def _change(
         self, run_id: str, allowed: Sequence[str], *, epochs: Sequence[EpochResult] = (), **values: Any
@@ -296,7 +300,18 @@ class RunStore:
         return changed
 
 
-def _run(row: sqlite3.Row, history: tuple[EpochResult, ...]) -> Run:
+def _run(row: sqlite3.Row, history: tuple[EpochResult, ...]) -> Run | None:
+    """The run in a row; ``None``, and a line in the log, where somebody else has written into it: the others go on."""
+    try:
+        if any(isinstance(value, bytes) for value in row):
+            raise ValueError("it holds bytes in the place of text or a number")
+        return _read_row(row, history)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        log.warning("the run %r in the store is damaged and left out: %s", row["id"], error)
+        return None
+
+
+def _read_row(row: sqlite3.Row, history: tuple[EpochResult, ...]) -> Run:
     values = {name: row[name] for name in row.keys() if name not in ("server", "seen", "trashed", "looked")}  # noqa: SIM118
     values["request"] = RunRequest.from_json(json.loads(row["request"]))
     if row["metrics"]:

@@ -8,7 +8,7 @@ from cfcore import charts
 from cfcore.illustrate import random_corner, top_corner
 from cfcore.ratings import Ratings
 from cfcore.ui import state
-from cfcore.ui.components import at_a_glance, choose_one, how_many, terms_of_use, titles, user_names
+from cfcore.ui.components import at_a_glance, choose_one, how_many, show_table, terms_of_use, titles, user_names
 from cfcore.ui.frame import page
 from cfcore.ui.sources import catalogue, upload
 from cfcore.ui.words import count
@@ -85,7 +85,7 @@ def movies(ratings: Ratings) -> None:
         st.info("No movie has that in its title or genres.", icon=":material/search_off:")
         return
     found, table = len(table), table.head(MOST_ROWS)
-    st.dataframe(
+    show_table(
         table,
         hide_index=True,
         height=min(ROW * (len(table) + 1) + 2, TABLE),

@@ -69,9 +69,9 @@ def into_zip(files: Mapping[str, bytes], top: str = "") -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         if top:
-            archive.writestr(f"{top}/", b"")
-        for name, data in files.items():
-            archive.writestr(f"{top}/{name}" if top else name, data)
+            archive.writestr(zipfile.ZipInfo(f"{top}/"), b"")
+        for name, data in files.items():  # without the time of day: the same files make the same zip
+            archive.writestr(zipfile.ZipInfo(f"{top}/{name}" if top else name), data, zipfile.ZIP_DEFLATED)
     return packed.getvalue()
 
 

@@ -6,8 +6,11 @@ Zip members are read in memory and nothing is ever extracted, so that a member c
 from __future__ import annotations
 
 import io
+import lzma
 import os
 import posixpath
+import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -18,7 +21,9 @@ from typing import IO
 from cfcore.datasets.errors import DataError
 
 # What reading a damaged or encrypted member raises, here and there in zipfile and its decompressors.
-_ZIP_FAULTS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+_ZIP_FAULTS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError)
+_ZIP_STARTS = (b"PK\3\4", b"PK\5\6")  # not PK alone, with which a header line may begin
+_MOST_MEMBERS = 1000  # of a zip that was uploaded: each costs memory by its name alone
 
 
 class Files:
@@ -51,7 +56,7 @@ class Files:
             raise DataError(f"{self.label} has no file {name}: get a complete copy of the data set")
         member = self._members[name]
         try:
-            with open(member, "rb") if self._archive is None else self._archive.open(str(member)) as stream:
+            with open(member, "rb") if self._archive is None else self._packed(str(member)) as stream:
                 yield stream
         except _ZIP_FAULTS as error:
             if self._archive is None:
@@ -66,14 +71,21 @@ class Files:
         with self.open(name) as stream:
             return stream.read()
 
+    def _packed(self, member: str) -> IO[bytes]:
+        assert self._archive is not None
+        try:
+            return self._archive.open(member)
+        except (ValueError, struct.error) as error:  # a place outside the file, a name that is no text
+            raise zipfile.BadZipFile(str(error)) from error
+
 
 def is_zip(source: Path | bytes) -> bool:
     """Whether the content starts as a zip does (it may still be damaged)."""
     if isinstance(source, bytes):
-        return source[:2] == b"PK"
+        return source[:4] in _ZIP_STARTS
     try:
         with open(source, "rb") as stream:
-            return stream.read(2) == b"PK"
+            return stream.read(4) in _ZIP_STARTS
     except OSError as error:
         raise DataError(f"{source} cannot be read: {error.strerror or error}") from error
 
@@ -82,7 +94,8 @@ def is_zip(source: Path | bytes) -> bool:
 def open_files(source: Path | bytes, label: str, *, max_unpacked: int | None = None) -> Iterator[Files]:
     """Open a folder or a zip (a path or its bytes) as :class:`Files`.
 
-    ``max_unpacked`` bounds the bytes that a zip says it unpacks to; a member never yields more than it says.
+    ``max_unpacked`` bounds the bytes that a zip says it unpacks to; a member never yields more than it says, and links
+    are left out: nothing but the zip's own bytes is ever read.
 
     Raises:
         DataError: the folder or zip cannot be read, or unpacks to too much.
@@ -90,14 +103,19 @@ def open_files(source: Path | bytes, label: str, *, max_unpacked: int | None = N
     if isinstance(source, Path) and source.is_dir():
         yield Files(label, _below_top({name: source / name for name in _walk(source)}))
         return
+    if max_unpacked is not None and isinstance(source, bytes) and source.count(b"PK\1\2") > _MOST_MEMBERS:
+        raise DataError(
+            f"{label} holds more than {_MOST_MEMBERS:,} files: make a zip of the ratings and the titles alone"
+        )
     try:
         archive = zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source)
-    except (*_ZIP_FAULTS, ValueError) as error:
+    except (*_ZIP_FAULTS, ValueError, struct.error) as error:
         raise DataError(f"{label} is not a complete zip file: get or make the zip again") from error
     except OSError as error:
         raise DataError(f"{label} cannot be read: {error.strerror or error}") from error
     with archive:
-        infos = [info for info in archive.infolist() if not info.is_dir()]
+        named = [info for info in archive.infolist() if info.filename]
+        infos = [info for info in named if not info.is_dir() and not _is_link(info)]
         unpacked = sum(info.file_size for info in infos)
         if max_unpacked is not None and unpacked > max_unpacked:
             raise DataError(
@@ -105,6 +123,10 @@ def open_files(source: Path | bytes, label: str, *, max_unpacked: int | None = N
                 "make a zip of the ratings and the titles alone"
             )
         yield Files(label, _below_top({info.filename: info.filename for info in infos}), archive)
+
+
+def _is_link(info: zipfile.ZipInfo) -> bool:
+    return stat.S_ISLNK(info.external_attr >> 16)
 
 
 def _walk(folder: Path) -> list[str]:

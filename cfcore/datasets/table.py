@@ -21,6 +21,7 @@ from cfcore.datasets.columns import Columns, find_columns
 from cfcore.datasets.errors import DataError, quoted
 from cfcore.ratings import Items, encode
 
+MOST_COLUMNS = 50
 _HEADERLESS = ("user", "item", "rating", "timestamp")  # the order of u.data and of ratings.dat
 _WHOLE = re.compile(r"0|-?[1-9]\d{0,17}")
 
@@ -51,12 +52,18 @@ def open_table(data: bytes, where: str) -> Table:
     """Find out encoding, delimiter and header of a table.
 
     Raises:
-        DataError: it is empty, not text, or has a single column.
+        DataError: it is empty, not text, or has a single column or far too many.
     """
     text = text_of(data, where)
     first = next((line for line in text.split("\n") if line.strip()), "")
     if "::" in first:
         text, first = text.replace("::", "\t"), first.replace("::", "\t")
+    columns = 1 + max(first.count(mark) for mark in ",;\t")
+    if columns > MOST_COLUMNS:
+        raise DataError(
+            f"{where} has {columns:,} columns, more than the {MOST_COLUMNS} that can be read: "
+            "keep those with user, item, rating, time and title"
+        )
     try:
         rows = {mark: next(csv.reader([first], delimiter=mark, skipinitialspace=True), []) for mark in ",;\t"}
     except csv.Error as error:

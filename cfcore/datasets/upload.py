@@ -7,12 +7,14 @@ columns that the person named. The person's file name is never part of a path.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import re
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
+from typing import IO
 
 from cfcore.datasets.columns import Columns, guess_columns
 from cfcore.datasets.errors import DataError, quoted
@@ -26,6 +28,7 @@ from cfcore.ratings import About, Ratings
 UPLOAD_LIMIT_MB = 20
 UPLOAD_LIMIT_RATINGS = 500_000
 UPLOAD_MIN_RATINGS = 20
+_MOST_LINES = 600_000  # of any file: counted before it is read, which takes far more memory than its bytes
 _UNPACKED_LIMIT = 3 * UPLOAD_LIMIT_MB * 1_000_000  # what a zip of ratings may unpack to: it is read into memory
 _NAME = re.compile(r"upload-[0-9a-f]{16}")
 _TERMS = "As stated by whoever brought the file."
@@ -120,7 +123,29 @@ def display_title(filename: str) -> str:
 
 
 def _read(data: bytes, about: About, columns: Columns | None) -> Ratings:
+    _check_lines(data, about.title)
     return read(data, about, about.title, columns, max_unpacked=_UNPACKED_LIMIT)
+
+
+def _check_lines(data: bytes, title: str) -> None:
+    """Refuse what would not end as few enough ratings, before any of it is parsed."""
+    if not is_zip(data):
+        _refuse_lines(io.BytesIO(data), title)
+        return
+    with open_files(data, title, max_unpacked=_UNPACKED_LIMIT) as files:
+        for name in files.names:
+            with files.open(name) as stream:
+                _refuse_lines(stream, files.where(name))
+
+
+def _refuse_lines(stream: IO[bytes], where: str) -> None:
+    lines = 0
+    while block := stream.read(1_000_000):
+        lines += max(block.count(b"\n"), block.count(b"\r"))
+    if lines > _MOST_LINES:
+        raise DataError(
+            f"{where} has {lines:,} lines; at most {UPLOAD_LIMIT_RATINGS:,} ratings can be uploaded: take fewer of them"
+        )
 
 
 def _header_or_nothing(data: bytes, title: str) -> list[str]:

@@ -1,18 +1,23 @@
 """Text in the cells of a table that a spreadsheet may open.
 
-A spreadsheet takes a cell that begins with ``=``, ``+``, ``-`` or ``@`` for a formula, and a formula can call out. Such
-text gets an apostrophe in front, which spreadsheets hide. Source: OWASP, "CSV Injection".
+A spreadsheet takes a cell that begins with ``=``, ``+``, ``-`` or ``@``, also in their wide forms, for a formula, and a
+formula can call out. Such text gets an apostrophe in front, which spreadsheets hide. Source: OWASP, "CSV Injection".
 """
 
 from __future__ import annotations
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "\n")
 
 
 def safe(text: object) -> str:
     """``text`` as a cell that no spreadsheet takes for a formula."""
     words = str(text)
-    return f"'{words}" if words.lstrip(" ").startswith(_FORMULA) else words
+    return f"'{words}" if is_formula(words) else words
+
+
+def is_formula(text: str) -> bool:
+    """Whether a spreadsheet may take ``text`` for a formula."""
+    return text.lstrip(" ").startswith(_FORMULA)
 
 
 def cell(value: object) -> object:

@@ -19,7 +19,7 @@ from cfcore.datasets import DataError
 from cfcore.ratings import Ratings
 from cfcore.runs import Run, StoreError
 from cfcore.ui import state
-from cfcore.ui.components import choose_one
+from cfcore.ui.components import choose_one, show_table
 from cfcore.ui.frame import draw_when, guard
 from cfcore.ui.words import count, sentence
 
@@ -141,7 +141,7 @@ def _show_batch(found: Mapping[str, Any], ratings: Ratings) -> None:
         f"this one holds {count(found['size'])}. Of each rating the model gets two whole numbers, the row of the user "
         "and the row of the movie in its embeddings. Row 0 is kept for whoever training has never seen."
     )
-    st.dataframe(
+    show_table(
         table,
         hide_index=True,
         width="stretch",
@@ -166,7 +166,7 @@ def _predictions(run: Run, ratings: Ratings) -> None:
         order = choose_one("Order", _ORDERS, "predictions-order")
         table = predictions_table(arrays, ratings, order, SHOWN)
         digits = st.column_config.NumberColumn(format="%.3f")
-        st.dataframe(
+        show_table(
             table,
             hide_index=True,
             width="stretch",

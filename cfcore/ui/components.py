@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from cfcore.ratings import Ratings
-from cfcore.ui.words import count, percent, plain
+from cfcore.ui.words import cell, count, percent, plain
 
 ROW = 35  # pixels of a table's row
 
@@ -93,6 +94,15 @@ def shows(key: str, value: Any, take: Callable[[Any], None]) -> dict[str, Any]:
 
 def _numbered(key: str, n: int) -> str:
     return f"{key}~{n}" if n else key
+
+
+def show_table(data: Any, *, place: DeltaGenerator | None = None, **options: Any) -> Any:
+    """``st.dataframe``, whose text no spreadsheet takes for a formula: a person can save every table as CSV."""
+    frame = pd.DataFrame(data)
+    frame = frame.rename(index=cell, columns=cell)
+    for name in frame.columns[[not pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes]]:
+        frame[name] = frame[name].map(cell)
+    return (place or st).dataframe(frame, **options)
 
 
 def table_size(n: int, most: float = math.inf) -> dict[str, Any]:

@@ -103,13 +103,17 @@ def look(run: Run) -> Chosen | None:
 
     Raises:
         DataError: the run's data set cannot be read here.
-        StoreError: its arrays are gone.
+        StoreError: its arrays are gone, or are not of this data set.
     """
     state.store().look_at(run.id)
     arrays = state.jobs().peek(run.id) if run.active else state.run_arrays(run.id)
     if arrays is None:
         return None
     ratings = state.ratings(run.request.dataset)
+    if (len(arrays["user_factors"]), len(arrays["item_factors"])) != (ratings.n_users, ratings.n_items):
+        raise StoreError(
+            f"run {run.id} learned from other ratings than {ratings.about.title} holds by now: train it again"
+        )
     split = state.split(run.request.dataset, run.request.split.to_json())
     epoch = int(arrays["epoch"]) if run.active else len(run.history)
     return Chosen(run=run, ratings=ratings, split=split, arrays=arrays, epoch=epoch)

@@ -9,6 +9,7 @@ import numpy as np
 
 from cfcore.charts.scales import against as against
 from cfcore.charts.scales import short
+from cfcore.export.cells import is_formula
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+\-!|~$:&])")
 _NUMBERED = re.compile(r"^(\d+)\.(?=\s|$)")  # the start of a list
@@ -21,11 +22,25 @@ _LINKED = re.compile(
     r"(?<=www)(?=\.)|(?<=http)(?=s?://)|(?<=[\w.+-])(?=@[\w-])|(?<=:)(?=material[/_]|streamlit:)", re.IGNORECASE
 )
 
+_HARMLESS = re.compile(r"[+-]?\d[\d,.]*|[=+-]")  # a number, or a sign alone
+_SIGNS = re.compile(r"(?<!\S)([<>~-])(?=(?:->|-|>|=)(?!\S))")  # -> <- <-> -- >= <= ~= become other signs in the browser
+_TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")  # would write what follows from right to left, ours included
+
 
 def plain(text: object) -> str:
     """``text`` with everything escaped that Markdown would read as markup: titles and file names are only text."""
-    words = _MARKUP.sub(r"\\\1", _LINKED.sub(_JOINER, " ".join(str(text).split())))
+    words = _SIGNS.sub(rf"\1{_JOINER}", " ".join(_TURNS.sub("", str(text)).split()))
+    words = _MARKUP.sub(r"\\\1", _LINKED.sub(_JOINER, words))
     return _NUMBERED.sub(r"\1\\.", words)
+
+
+def cell(value: object) -> object:
+    """``value`` for a table, whose text the browser offers as CSV: none that a spreadsheet takes for a formula.
+
+    What stands before such text has no width, so that it reads as it is.
+    """
+    risky = isinstance(value, str) and is_formula(value) and not _HARMLESS.fullmatch(value)
+    return f"{_JOINER}{value}" if risky else value
 
 
 def sentence(text: str) -> str:

@@ -14,7 +14,7 @@ from cfcore.runs import Run
 from cfcore.ui import state
 from cfcore.ui.compare import state as cs
 from cfcore.ui.compare.rows import baselines_of, differences, places
-from cfcore.ui.components import choose_one
+from cfcore.ui.components import choose_one, show_table
 from cfcore.ui.frame import guard
 from cfcore.ui.words import plain
 
@@ -49,7 +49,7 @@ def difference_table(chosen: Sequence[Run], names: Mapping[str, str]) -> None:
     if not differing:
         st.info("These runs asked for exactly the same.", icon=":material/drag_handle:")
     else:
-        st.dataframe(
+        show_table(
             pd.DataFrame({"Run": [names[run.id] for run in chosen], **differing}),
             hide_index=True,
             height=min(ROW * (len(chosen) + 1) + 3, 330),

@@ -19,7 +19,7 @@ from cfcore.ui.compare import state as cs
 from cfcore.ui.compare.rows import COLUMNS, Column, Row, best_cells, names_of, places, ranked_apart, rows_of
 from cfcore.ui.components import how_many, shows
 from cfcore.ui.frame import guard
-from cfcore.ui.words import against, count, error, plain
+from cfcore.ui.words import against, cell, count, error, plain
 
 KEY = "compare:table"
 ROW, HEIGHT = 35, 395  # pixels: one row, and the highest that the table may be
@@ -159,11 +159,11 @@ def styled(rows: Sequence[Row]) -> Styler:
     named = any(not row.name.startswith(row.approach) for row in rows if row.run_id)  # else the name says it
     frame = pd.DataFrame(
         [
-            {"Run": row.name}
+            {"Run": cell(row.name)}
             | ({"Approach": row.approach} if named else {})
             | {"Status": row.status}
             | {column.name: row.values[column.name] for column in COLUMNS}
-            | {"Settings": row.settings, "Data": row.data, "Split": row.split}
+            | {"Settings": cell(row.settings), "Data": cell(row.data), "Split": row.split}
             for row in rows
         ]
     ).astype({column.name: float for column in COLUMNS})

@@ -8,7 +8,7 @@ import streamlit as st
 from cfcore.charts.bias import APART, DISLIKED, LIKED, OTHER, Biases, bias_alt, bias_spec
 from cfcore.embeddings import BiasTable, bias_table
 from cfcore.embeddings.axes import correlation
-from cfcore.ui.components import table_size
+from cfcore.ui.components import show_table, table_size
 from cfcore.ui.explore.space import Learned
 from cfcore.ui.frame import guard
 from cfcore.ui.words import count, sentence
@@ -118,7 +118,7 @@ def _same(stars: np.ndarray, films: Biases) -> list[tuple[float, float]]:
 
 def _ranked(learned: Learned, table: BiasTable, rows: np.ndarray, which: str) -> None:
     facts, n = learned.facts, len(learned)
-    st.dataframe(
+    show_table(
         {
             "Film": learned.title[rows],
             "Bias": np.asarray(facts.bias)[rows],
@@ -143,7 +143,7 @@ def _ranked(learned: Learned, table: BiasTable, rows: np.ndarray, which: str) ->
 
 def _apart(learned: Learned, table: BiasTable) -> None:
     facts, rows = learned.facts, table.apart
-    st.dataframe(
+    show_table(
         {
             "Film": learned.title[rows],
             "Mean": facts.mean_rating[rows],

@@ -7,6 +7,7 @@ import streamlit as st
 
 from cfcore.embeddings import Axis
 from cfcore.embeddings.axes import STRONG
+from cfcore.ui.components import show_table
 from cfcore.ui.explore.space import Learned
 from cfcore.ui.explore.view import View
 from cfcore.ui.words import plain
@@ -35,7 +36,7 @@ def components_table(learned: Learned) -> None:
         "At its low end": [", ".join(learned.spoken[axis.low]) for axis in axes],
         "At its high end": [", ".join(learned.spoken[axis.high]) for axis in axes],
     }
-    st.dataframe(
+    show_table(
         table,
         hide_index=True,
         height=min(35 * (len(axes) + 1) + 3, 560),

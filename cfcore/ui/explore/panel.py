@@ -10,7 +10,7 @@ import streamlit as st
 
 from cfcore.charts.film_map import Limits
 from cfcore.embeddings import Metric, neighbours
-from cfcore.ui.components import how_many, table_size
+from cfcore.ui.components import how_many, show_table, table_size
 from cfcore.ui.explore import film
 from cfcore.ui.explore.look import Look
 from cfcore.ui.explore.space import Learned
@@ -97,7 +97,7 @@ def film_panel(learned: Learned, view: View | None, near: Near) -> None:
         if picked:
             film.choose_film(learned, int(near.rows[picked[0]]))
 
-    st.dataframe(
+    show_table(
         table,
         hide_index=True,
         **table_size(len(near.rows)),
@@ -142,7 +142,7 @@ def region_panel(learned: Learned, view: View, look: Look) -> None:
     st.markdown(f"**In the region: {how_many(len(rows), 'film', 'films')}**")
     if len(rows):
         facts = learned.facts
-        st.dataframe(
+        show_table(
             {"Film": learned.title[rows], "Mean": facts.mean_rating[rows], "Ratings": facts.n_ratings[rows]},
             hide_index=True,
             **table_size(len(rows), most=320),

@@ -8,6 +8,7 @@ import streamlit as st
 from cfcore.embeddings import Recovery, recovery, truth_of
 from cfcore.runs import StoreError
 from cfcore.ui import state
+from cfcore.ui.components import show_table
 from cfcore.ui.explore.space import Learned
 from cfcore.ui.frame import guard
 from cfcore.ui.runs import Chosen
@@ -50,7 +51,7 @@ def _table(names: tuple[str, ...], films: Recovery, people: Recovery | None, bef
         if name != "Taste"
     }
     best = int(np.argmax(films.r2))
-    st.dataframe(
+    show_table(
         columns,
         hide_index=True,
         column_config={"Taste": st.column_config.TextColumn(width="small"), **bar},

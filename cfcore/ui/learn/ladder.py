@@ -20,7 +20,7 @@ from cfcore.ui import state
 from cfcore.ui.compare import state as cs
 from cfcore.ui.compare.rows import BIAS, MEAN, baselines_of, status_text
 from cfcore.ui.compare.start import one_at_a_time, price_of, price_text, queue
-from cfcore.ui.components import choose_one, how_many, table_size
+from cfcore.ui.components import choose_one, how_many, show_table, table_size
 from cfcore.ui.frame import guard
 from cfcore.ui.learn.ladder_bias import held
 from cfcore.ui.learn.state import aha, hidden, memory
@@ -202,7 +202,7 @@ def _table(runs: Sequence[Run]) -> None:
         if (mse := known.get(name.lower())) is not None
     ]
     best = min((each for each in zip(found, runs, strict=True) if each[0] == each[0]), default=None, key=lambda e: e[0])
-    st.dataframe(
+    show_table(
         pd.DataFrame(rows, columns=["Rung", "RMSE", "Against the rung before", "State"]),
         hide_index=True,
         width="stretch",

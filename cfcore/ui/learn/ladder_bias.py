@@ -12,7 +12,7 @@ from cfcore.embeddings import bias_table
 from cfcore.embeddings.axes import STRONG, by_chance, correlation
 from cfcore.lessons.ladder import Parts, parts_of
 from cfcore.runs import Run, StoreError
-from cfcore.ui.components import table_size
+from cfcore.ui.components import show_table, table_size
 from cfcore.ui.explore.space import Learned, learned
 from cfcore.ui.learn.state import aha
 from cfcore.ui.runs import look
@@ -71,7 +71,7 @@ def _r(value: float | None) -> str:
 
 def _films(space: Learned, rows: np.ndarray, title: str) -> None:
     facts = space.facts
-    st.dataframe(
+    show_table(
         {
             title: space.title[rows],
             "Bias": np.asarray(facts.bias)[rows],

@@ -12,7 +12,7 @@ from cfcore.approaches import describe
 from cfcore.lessons.levels import HANDS, MARKS, TAKEN, Line, places, sign, with_signs
 from cfcore.ratings import Ratings
 from cfcore.sweep import FIVE
-from cfcore.ui.components import how_many, shows, table_size
+from cfcore.ui.components import how_many, show_table, shows, table_size
 from cfcore.ui.frame import guard
 from cfcore.ui.learn.levels_squeeze import squeeze
 from cfcore.ui.learn.levels_steps import same_step
@@ -103,7 +103,7 @@ def _corresponding(left: dict[str, list[Line]], right: dict[str, list[Line]], ti
         [(f"{sign([mark])} {words}", _where(left[mark]), _where(right[mark])) for mark, words in MARKS.items()],
         columns=["What happens", titles[0], f"{titles[1]}{' ' * (titles[0] == titles[1])}"],  # two names, even of one
     )
-    st.dataframe(
+    show_table(
         table,
         hide_index=True,
         width="stretch",
@@ -130,7 +130,7 @@ def _hands() -> None:
     """What each level takes off your hands."""
     st.markdown("**What each level takes off your hands**")
     rows = [(f"{sign([mark])} {MARKS[mark]}", *TAKEN[mark]) for mark in MARKS]
-    st.dataframe(
+    show_table(
         pd.DataFrame(rows, columns=["What happens", *HANDS]),
         hide_index=True,
         width="stretch",

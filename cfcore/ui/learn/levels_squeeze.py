@@ -14,7 +14,7 @@ from cfcore.config import SplitConfig
 from cfcore.memory import FLOAT
 from cfcore.ratings import Ratings
 from cfcore.ui import state
-from cfcore.ui.components import choose_one, table_size
+from cfcore.ui.components import choose_one, show_table, table_size
 from cfcore.ui.frame import guard
 from cfcore.ui.learn.ask import asked
 from cfcore.ui.learn.state import aha, memory
@@ -87,7 +87,7 @@ def _sizes(ratings: Ratings) -> None:
         [(f"{count(n)}: {name}", *map(in_words, needed(n))) for name, n in rows.items()],
         columns=["One difference of n ratings", "(n,) with squeeze", "(n, n) without"],
     )
-    st.dataframe(
+    show_table(
         table,
         hide_index=True,
         width="stretch",

@@ -13,7 +13,7 @@ from cfcore.approaches import make_config
 from cfcore.charts.levels import apart_alt, apart_chart
 from cfcore.config import RunRequest, SplitConfig
 from cfcore.ratings import Ratings
-from cfcore.ui.components import how_many, table_size
+from cfcore.ui.components import how_many, show_table, table_size
 from cfcore.ui.frame import guard
 from cfcore.ui.learn.ask import asked
 from cfcore.ui.learn.state import aha, memory
@@ -82,7 +82,7 @@ def _table(difference: Mapping[str, np.ndarray]) -> None:
     table["First difference"] = [parted(values) for values in difference.values()]
     for step in at:
         table[f"Step {step}"] = [written(values[step - 1]) for values in difference.values()]
-    st.dataframe(
+    show_table(
         table,
         hide_index=True,
         width="stretch",

@@ -14,7 +14,7 @@ from cfcore.charts.bench import bench_spec
 from cfcore.charts.lessons import lookup_alt, lookup_spec
 from cfcore.ratings import Ratings
 from cfcore.ui import state
-from cfcore.ui.components import how_many
+from cfcore.ui.components import how_many, show_table
 from cfcore.ui.frame import guard
 from cfcore.ui.learn.ask import asked, quick
 from cfcore.ui.learn.state import aha, hidden, memory
@@ -109,7 +109,7 @@ def _small_print(found: Mapping[str, Any]) -> None:
         ],
         columns=["W", "one_hot @ W", "W[u]", "torch.equal"],
     )
-    st.dataframe(table, hide_index=True, width="stretch", alt="What the product and the lookup give with -0.0 and inf.")
+    show_table(table, hide_index=True, width="stretch", alt="What the product and the lookup give with -0.0 and inf.")
     signs = "agree" if found["zero_same_sign"] else "differ"
     st.markdown(
         f"`torch.equal` calls 0.0 and -0.0 equal, but their signs {signs}; and 0 times infinity is not a number, "

@@ -53,7 +53,9 @@ def read_address() -> None:
 
 def lesson_page(ratings: Ratings) -> None:
     """The chooser, the open lesson, and the way on."""
-    name = st.session_state.get("lesson", next(iter(LESSONS)))
+    first = next(iter(LESSONS))
+    name: str = st.session_state.get("lesson", first)
+    name = name if name in LESSONS else first  # a lesson of another version
     if not hidden("lessons"):
         _chooser(name)
     module = _module(name)

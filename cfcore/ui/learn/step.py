@@ -14,6 +14,7 @@ from cfcore.lessons.corner import N_FACTORS, pick_corner
 from cfcore.lessons.one_step import H, Step, finite_difference, landmarks, loss_along, one_step, repeated, verdict
 from cfcore.ratings import Ratings
 from cfcore.ui import state
+from cfcore.ui.components import show_table
 from cfcore.ui.frame import guard
 from cfcore.ui.learn.ask import quick
 from cfcore.ui.learn.state import aha, hidden
@@ -156,8 +157,12 @@ def _check(step: Step) -> None:
         }
     )
     table.insert(0, "", [f"∂L/∂{name}{k + 1}" for name in ("u", "v") for k in range(len(step.u))])
-    place.dataframe(
-        table, hide_index=True, width="stretch", alt="The gradient by hand, by autograd and by finite difference."
+    show_table(
+        table,
+        place=place,
+        hide_index=True,
+        width="stretch",
+        alt="The gradient by hand, by autograd and by finite difference.",
     )
     if found is not None:
         apart = [np.abs(gradients[name] - by_hand).max() for name in ("autograd", "finite difference")]

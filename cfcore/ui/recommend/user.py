@@ -8,7 +8,7 @@ import streamlit as st
 
 from cfcore.metrics import rmse
 from cfcore.recommend import Films, Rated, rated_by, top_n, unseen
-from cfcore.ui.components import how_many
+from cfcore.ui.components import how_many, show_table
 from cfcore.ui.frame import guard
 from cfcore.ui.recommend.facts import MOST_USERS, catalogue, n_trained, people, stars
 from cfcore.ui.recommend.why import ROW, Person, like_what, why
@@ -130,7 +130,7 @@ def film_table(chosen: Chosen, person: Person, films: Films, also: dict[str, lis
             "Most like": like_what(chosen, person, films),
         }
     )
-    st.dataframe(
+    show_table(
         table,
         hide_index=True,
         height="content",
@@ -161,11 +161,11 @@ def _how_well(chosen: Chosen, rated: Rated, user: int) -> None:
         if part.any():
             typical = error(rmse(rated.prediction[part], rated.rating[part]))
             parts.append(f"{count(part.sum())} {name} (RMSE {typical} stars)")
-    who = plain(f"user {chosen.ratings.users.user_id[user]}")
+    who = plain(f"User {chosen.ratings.users.user_id[user]}")
     live = f" After epoch {chosen.epoch}, and still training." if chosen.live else ""
     n = how_many(len(rated.item_idx), "film", "films")
     here = f"{n} of this split: {', '.join(parts)}" if parts else "none of the films in this split"
-    st.markdown(f"**{who.capitalize()}** rated {here}.{live}")
+    st.markdown(f"**{who}** rated {here}.{live}")
 
 
 def _ratings(chosen: Chosen, rated: Rated, user: int) -> None:
@@ -180,7 +180,7 @@ def _ratings(chosen: Chosen, rated: Rated, user: int) -> None:
             "Part": np.where(rated.held_out, f"◆ {HELD_OUT}", TRAINED),
         }
     )
-    st.dataframe(
+    show_table(
         table,
         hide_index=True,
         height=HEIGHT + 76,

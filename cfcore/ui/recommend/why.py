@@ -11,6 +11,7 @@ import streamlit as st
 from cfcore.charts.reasons import terms_alt, terms_spec
 from cfcore.models import DotModel, Model
 from cfcore.recommend import Films, Terms, liked_by, nearest_liked, terms
+from cfcore.ui.components import show_table
 from cfcore.ui.recommend.facts import catalogue, stars
 from cfcore.ui.runs import Chosen
 from cfcore.ui.words import plain
@@ -107,7 +108,7 @@ def _examples(chosen: Chosen, person: Person, item: int) -> None:
     films = [(film, cosine) for film, cosine in zip(found[0], cosines[0], strict=True) if cosine > 0]
     names = catalogue(chosen.run.request.dataset).names
     if not films:
-        st.markdown(f"No film that {person.who} liked points the same way as this one.")
+        st.markdown(f"No film that {plain(person.who)} liked points the same way as this one.")
         return
     table = pd.DataFrame(
         {
@@ -116,7 +117,7 @@ def _examples(chosen: Chosen, person: Person, item: int) -> None:
             "Likeness": [float(cosine) for _, cosine in films],
         }
     )
-    st.dataframe(
+    show_table(
         table,
         hide_index=True,
         height="content",
