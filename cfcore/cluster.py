@@ -21,6 +21,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from cfcore.config import RunRequest
+    from cfcore.limits import Limits
 
 logger = logging.getLogger(__name__)
 
@@ -112,8 +114,8 @@ class Cluster:
         """Call ``handler`` with every message that a worker sends to ``topic``."""
         self.client.subscribe_topic(topic, lambda event: handler(event[1]))
 
-    def train(self, run_id: str, request: RunRequest, topic: str) -> Future:
-        """Hand a run to a worker.
+    def train(self, run_id: str, request: RunRequest, topic: str, limits: Limits) -> Future:
+        """Hand a run to a worker, which refuses it where it is beyond our ``limits``.
 
         A worker loads the data itself, but for data that only this machine has when the workers are elsewhere.
 
@@ -130,6 +132,7 @@ class Cluster:
             request.to_json(),
             topic,
             ratings,
+            asdict(limits),
             key=f"train-{run_id}-{secrets.token_hex(4)}",
             pure=False,
             retries=0,
