@@ -45,6 +45,6 @@ def is_full(error: BaseException) -> bool:
 def full(folder: Path) -> str:
     """What is wrong, and what to do about it."""
     return (
-        f"the disk that holds the runs ({folder}) is full: make room there, or delete runs that nobody needs, "
-        "and train again"
+        f"the disk that holds the runs ({folder}) is full: make room on it, or lower CFCORE_MAX_STORE_MB to let "
+        "old runs go, and train again"
     )
