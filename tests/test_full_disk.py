@@ -93,7 +93,7 @@ def a_disk_of_its_own() -> list[str]:
 
 
 def test_a_full_disk_fails_the_run_in_words_and_the_app_goes_on(tmp_path: Path) -> None:
-    """Without the reserve the run would be "running" for as long as the disk is full."""
+    """Without the reserve nothing could be written on a full disk, not even that the run has failed."""
     pytest.importorskip("resource", reason="needs a disk that can be filled, or a limit on files: neither is here")
     own, folder = a_disk_of_its_own(), tmp_path / "runs"
     folder.mkdir()
