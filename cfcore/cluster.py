@@ -49,6 +49,7 @@ CONNECT_SECONDS = 10
 START_SECONDS = 60
 ANSWER_SECONDS = 3  # that workers elsewhere have to say their versions before the app is ready all the same
 SLOTS = ("train", "tsne", "fold_in", "lesson", "alone")  # kinds of work that do not wait for each other
+NEVER = "10000 days"  # a worker on this machine that dies closes its connection
 MOST_SENT = 4  # data sets of this machine that workers elsewhere keep
 
 
@@ -265,6 +266,7 @@ def _own_cluster(settings: ClusterSettings) -> SpecCluster:
         "cls": Scheduler,
         "options": {
             "host": "127.0.0.1",
+            "worker_ttl": NEVER,  # by the clock on the wall: one that is set would end them all
             "allowed_failures": 0,  # a run that killed its worker must not kill the next one
             "dashboard": False,
             "dashboard_address": "127.0.0.1:0",  # None would mean port 8787

@@ -2,7 +2,7 @@
 
 Never one that has not ended, and never one that somebody is looking at: pages say which runs they show
 (:meth:`Retention.look_at`), and a look counts for a while. Ages are by the clock on the wall, which somebody may set:
-once it has jumped against the steady one, nothing is too old for a day, and what is dated later than now is as of now.
+once it has jumped against the steady one, nothing is too old for a day, and no run counts as ended after a later one.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ JUMP_SECONDS = 600  # that the clocks may drift apart between two looks at them
 DOUBT_SECONDS = 24 * 3600
 _IDLE = "status NOT IN ('queued', 'running') AND coalesce(looked, 0) NOT BETWEEN ? AND ?"
 _USED = "max(coalesce(finished, created), coalesce(looked, 0))"
+_IN_TURN = "min(coalesce(finished, created)) OVER (ORDER BY rowid DESC)"  # when it ended, or a later one did
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +107,8 @@ class Retention:
         with self._db.transaction() as db:
             known = {row["id"] for row in db.execute("SELECT id FROM runs")}
             rows = db.execute(
-                f"SELECT id FROM runs WHERE {_IDLE} ORDER BY min({_USED}, ?), rowid", (*_looking_now(), time.time())
+                f"SELECT id FROM runs WHERE {_IDLE} ORDER BY max({_IN_TURN}, iif(looked <= ?, looked, 0)), rowid",
+                (*_looking_now(), time.time()),
             ).fetchall()
         # Without those of a store that was set aside: no run here would make room for them.
         too_many = sum(size for run_id, size in sizes.items() if run_id in known) - most_bytes

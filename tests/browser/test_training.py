@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qs, urlparse
 
@@ -14,7 +15,7 @@ from playwright.sync_api import Locator, Page, expect
 from cfcore.approaches import APPROACHES, BASELINES
 from cfcore.runs import Run, RunStore
 from tests.browser.conftest import Server, holds_torch
-from tests.faults_support import assert_store_is_sound
+from tests.faults_support import assert_store_is_sound, ended
 from tests.remote_support import Elsewhere
 from tests.waiting import wait_until
 
@@ -195,7 +196,7 @@ def test_a_run_opens_by_link_on_a_cold_server(
 
 
 def test_an_app_that_is_killed_leaves_the_history_no_process_and_a_run_that_says_why(
-    new_server: Callable[..., Server], new_person: Callable[..., Page], tmp_path: Path
+    new_server: Callable[..., Server], new_person: Callable[..., Page]
 ) -> None:
     """Without the pipe to its nanny a worker would train on; without the look at its server the run would be running
     for ever."""
@@ -214,7 +215,8 @@ def test_an_app_that_is_killed_leaves_the_history_no_process_and_a_run_that_says
     half.write_bytes(b"half")
     first.process.kill()
     first.process.wait()
-    assert_store_is_sound(first.folder / "runs", processes=processes)
+    for process in processes:
+        wait_until(partial(ended, process), what=f"the end of {process}")
     second = new_server()
     page = new_person()
     page.goto(f"{second.url}/train?run={run_id}")
@@ -225,6 +227,8 @@ def test_an_app_that_is_killed_leaves_the_history_no_process_and_a_run_that_says
     assert len(after.history) >= len(before.history) >= 1
     losses = [epoch.train_loss for epoch in before.history]
     assert [epoch.train_loss for epoch in after.history][: len(losses)] == losses
+    second.stop()
+    assert_store_is_sound(second.folder / "runs")
 
 
 def test_a_scheduler_that_dies_is_said_on_the_page_and_found_again(
@@ -241,8 +245,13 @@ def test_a_scheduler_that_dies_is_said_on_the_page_and_found_again(
         expect(page.get_by_text(re.compile("^Done · "))).to_be_visible()
         elsewhere.kill_scheduler()
         gone = page.get_by_text("No worker can train at the moment. No scheduler answers at")
-        expect(page.get_by_role("button", name="Train", exact=True)).to_be_enabled()
-        wait_until(lambda: page.reload() or gone.count(), what="the word that it is gone")
+
+        def said() -> bool:
+            page.reload()
+            expect(page.get_by_role("button", name="Train", exact=True)).to_be_visible()
+            return gone.is_visible()
+
+        wait_until(said, what="the word that it is gone")
         elsewhere.start(n_workers=1)
         expect(gone).to_have_count(0)  # without a reload
         press_train(page)
