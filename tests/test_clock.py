@@ -41,7 +41,8 @@ class Clocks:
         self.wall = self.steady = 0.0
         real_time, real_monotonic, real_start = time.time, time.monotonic, psutil.Process.create_time
         patch.setattr(time, "time", lambda: real_time() + self.wall)
-        patch.setattr("distributed.scheduler.time", lambda: real_time() + self.wall)
+        for module in ("scheduler", "batched"):  # which keep a reference of their own
+            patch.setattr(f"distributed.{module}.time", lambda: real_time() + self.wall)
         patch.setattr(time, "monotonic", lambda: real_monotonic() + self.steady)
         patch.setattr(
             psutil.Process, "create_time", lambda process: real_start(process) + self.wall
