@@ -41,6 +41,7 @@ SLOW = (  # files that take their time, the longest first, so that two processes
     "browser/test_rate_finder.py",
     "test_embeddings_real.py",
     "test_aside.py",
+    "test_store_damage.py",
     "test_jobs.py",
     "browser/test_data.py",
 )

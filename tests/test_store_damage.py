@@ -13,6 +13,7 @@ import streamlit as st
 
 from cfcore.approaches import make_config
 from cfcore.config import RunRequest
+from cfcore.outcome import Failures
 from cfcore.runs import RunStore, StoreError
 from cfcore.ui import state
 from tests.faults_support import assert_store_is_sound
@@ -194,3 +195,20 @@ def test_a_store_damaged_under_the_app_is_set_aside_too(tmp_path: Path) -> None:
     store.fail(run.id, "for the test")
     store.close()
     assert_store_is_sound(tmp_path)
+
+
+def test_a_failure_that_cannot_be_written_is_written_later(tmp_path: Path) -> None:
+    """Forgotten, the run would be running for as long as its server lives."""
+    store = RunStore(tmp_path / "runs")
+    run_id = store.create(REQUEST).id
+    (tmp_path / "runs").rename(tmp_path / "away")
+    (tmp_path / "runs").touch()
+    failures = Failures(store)
+    failures.add("for the test", run_id)
+    (tmp_path / "runs").unlink()
+    (tmp_path / "away").rename(tmp_path / "runs")
+    assert [run.status for run in store.list()] == ["queued"]
+    failures.try_again()
+    assert [(run.status, run.message) for run in store.list()] == [("failed", "for the test")]
+    store.close()
+    assert_store_is_sound(tmp_path / "runs")
