@@ -8,18 +8,17 @@ import os
 import re
 import secrets
 import struct
-import time
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from cfcore.database import StoreError
+from cfcore.disk import full, is_full
 
 RUN_ID = re.compile(r"[A-Za-z0-9_-]{16}")  # what secrets.token_urlsafe(12) makes; ids come from links, so check first
-_STALE_SECONDS = 3600
 # What reading a damaged file raises, here and there in numpy and zipfile; of a shape that cannot be, MemoryError.
 _DAMAGE = (OSError, ValueError, TypeError, EOFError, KeyError, RuntimeError, MemoryError, SyntaxError)
 _DAMAGE += (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error)
@@ -32,7 +31,6 @@ class ArrayFiles:
         self._folder = folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._sweep()
         except OSError as error:
             raise StoreError(
                 f"the run store {folder.parent} cannot be used ({error.strerror}): check the folder's permissions and "
@@ -48,11 +46,15 @@ class ArrayFiles:
         path = self._path(run_id)
         half = path.with_name(f".{run_id}.{secrets.token_hex(4)}.part")
         try:
+            self._folder.mkdir(parents=True, exist_ok=True)  # it may have vanished under the running app
             with half.open("wb") as file:
                 np.savez(file, allow_pickle=False, **arrays)
             os.replace(half, path)
         except OSError as error:
-            half.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                half.unlink(missing_ok=True)
+            if is_full(error):
+                raise StoreError(full(self._folder.parent)) from error
             raise StoreError(f"the arrays of run {run_id} could not be written: {error.strerror}") from error
 
     def load(self, run_id: str, names: Sequence[str] = ()) -> dict[str, np.ndarray]:
@@ -88,17 +90,20 @@ class ArrayFiles:
                 found[path.stem] = path.stat().st_size
         return found
 
+    def halves(self) -> dict[Path, str]:
+        """The files that are being written at this moment, or never will be finished, with their runs' ids."""
+        return {part: part.name.split(".")[1] for part in self._folder.glob(".*.part")}
+
+    def sweep(self, halves: Iterable[Path]) -> None:
+        """Remove what a process that died while writing has left behind."""
+        for half in halves:
+            with contextlib.suppress(OSError):
+                half.unlink(missing_ok=True)
+
     def _path(self, run_id: str) -> Path:
         if not RUN_ID.fullmatch(run_id):
             raise StoreError("there is no such run: the link is incomplete or was changed")
         return self._folder / f"{run_id}.npz"
-
-    def _sweep(self) -> None:
-        """Remove what a process that died while writing left behind."""
-        for part in self._folder.glob(".*.part"):
-            with contextlib.suppress(FileNotFoundError):
-                if time.time() - part.stat().st_mtime > _STALE_SECONDS:
-                    part.unlink()
 
 
 def _matches(name: str, wanted: str) -> bool:

@@ -142,7 +142,7 @@ def _runs() -> Finding:
     free = shutil.disk_usage(store.root).free / 1e6
     found = f"{store.root}: {free:,.0f} MB are free"
     store.close()
-    fix = "" if free >= DISK_MB else "Make room, or lower CFCORE_MAX_STORE_MB."
+    fix = store.notice() if free >= DISK_MB else "Make room, or lower CFCORE_MAX_STORE_MB."
     return Finding(name="runs", ok=not fix, found=found, fix=fix)
 
 

@@ -21,6 +21,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from cfcore.config import RunRequest
+    from cfcore.limits import Limits
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +49,7 @@ CONNECT_SECONDS = 10
 START_SECONDS = 60
 ANSWER_SECONDS = 3  # that workers elsewhere have to say their versions before the app is ready all the same
 SLOTS = ("train", "tsne", "fold_in", "lesson", "alone")  # kinds of work that do not wait for each other
+NEVER = "10000 days"  # a worker on this machine that dies closes its connection
 MOST_SENT = 4  # data sets of this machine that workers elsewhere keep
 
 
@@ -112,8 +115,8 @@ class Cluster:
         """Call ``handler`` with every message that a worker sends to ``topic``."""
         self.client.subscribe_topic(topic, lambda event: handler(event[1]))
 
-    def train(self, run_id: str, request: RunRequest, topic: str) -> Future:
-        """Hand a run to a worker.
+    def train(self, run_id: str, request: RunRequest, topic: str, limits: Limits) -> Future:
+        """Hand a run to a worker, which refuses it where it is beyond our ``limits``.
 
         A worker loads the data itself, but for data that only this machine has when the workers are elsewhere.
 
@@ -130,6 +133,7 @@ class Cluster:
             request.to_json(),
             topic,
             ratings,
+            asdict(limits),
             key=f"train-{run_id}-{secrets.token_hex(4)}",
             pure=False,
             retries=0,
@@ -262,6 +266,7 @@ def _own_cluster(settings: ClusterSettings) -> SpecCluster:
         "cls": Scheduler,
         "options": {
             "host": "127.0.0.1",
+            "worker_ttl": NEVER,  # by the clock on the wall: one that is set would end them all
             "allowed_failures": 0,  # a run that killed its worker must not kill the next one
             "dashboard": False,
             "dashboard_address": "127.0.0.1:0",  # None would mean port 8787

@@ -6,16 +6,22 @@ shared between threads.
 
 from __future__ import annotations
 
+import itertools
+import logging
+import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+from cfcore.disk import Reserve, full, is_full
 from cfcore.training import EpochResult
 
 _VERSION = 4
 _BUSY_SECONDS = 20
+_ENDINGS = ("", "-wal", "-shm")  # of a database's name, for the files that it consists of
 _ROOMS = """
 CREATE TABLE rooms (
     code TEXT PRIMARY KEY, secret TEXT NOT NULL, rules TEXT NOT NULL, created REAL NOT NULL, looked REAL NOT NULL,
@@ -57,6 +63,8 @@ CREATE INDEX runs_by_group ON runs ("group")
     3: _ROOMS,
 }
 
+logger = logging.getLogger(__name__)
+
 
 class StoreError(ValueError):
     """The run store cannot be used, or does not hold what was asked for."""
@@ -65,18 +73,54 @@ class StoreError(ValueError):
 class Database:
     """The database at ``path``, created when it is not there; its folder must exist.
 
+    One that is damaged is set aside under another name, never deleted or overwritten, and a new one is begun; so is
+    one that has vanished under a running app. ``notice`` then says so, in a sentence for people.
+
     Raises:
-        StoreError: it cannot be opened, is damaged, or was written by another version; so does every transaction.
+        StoreError: it cannot be opened, or was written by another version; so does every transaction.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.notice = ""
+        self._reserve = Reserve(path.with_name("reserve"))
+        self._anchor: sqlite3.Connection | None = None
+        self._turns = threading.Condition()  # guards what follows, and new beginnings
+        self._busy = 0  # transactions under way
+        self._reserve.look()
         with self._errors():
-            # Held open for the life of the store: SQLite folds the log into the database whenever the last
-            # connection closes, and with one connection a transaction that would be after every transaction.
-            self._anchor = sqlite3.connect(path, timeout=_BUSY_SECONDS, check_same_thread=False)
-            _enter_wal(self._anchor)
-        with self.transaction(write=True) as db:
+            try:
+                self._begin()
+            except sqlite3.Error as error:
+                if not _is_damage(error):
+                    raise
+                self._mend(error)
+
+    @contextmanager
+    def transaction(self, *, write: bool = False) -> Iterator[sqlite3.Connection]:
+        """One transaction, rolled back when the block raises; a writing one waits for its turn."""
+        if write:
+            self._reserve.look()
+        with self._errors():
+            self._enter()
+            try:
+                with self._within(write) as db:
+                    yield db
+            finally:
+                self._leave()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._anchor is not None:
+            self._anchor.close()
+
+    def _begin(self) -> None:
+        # Held open for the life of the store: SQLite folds the log into the database whenever the last
+        # connection closes, and with one connection a transaction that would be after every transaction.
+        self._anchor = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, check_same_thread=False)
+        _enter_wal(self._anchor)
+        _check(self._anchor)
+        with self._within(write=True) as db:
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if version in (0, *_FROM):
                 steps = [_SCHEMA] if version == 0 else [_FROM[each] for each in range(version, _VERSION)]
@@ -85,14 +129,13 @@ class Database:
                 db.execute(f"PRAGMA user_version = {_VERSION}")
             elif version != _VERSION:
                 raise StoreError(
-                    f"the run store {path} was written by another version of Latent Lab (format {version}, not "
+                    f"the run store {self._path} was written by another version of Latent Lab (format {version}, not "
                     f"{_VERSION}): set CFCORE_RUNS_DIR to another folder"
                 )
 
     @contextmanager
-    def transaction(self, *, write: bool = False) -> Iterator[sqlite3.Connection]:
-        """One transaction, rolled back when the block raises; a writing one waits for its turn."""
-        with self._errors(), closing(self._connect()) as db:
+    def _within(self, write: bool) -> Iterator[sqlite3.Connection]:
+        with closing(self._connect()) as db:
             db.execute("BEGIN IMMEDIATE" if write else "BEGIN")
             try:
                 yield db
@@ -101,26 +144,103 @@ class Database:
                 raise
             db.commit()
 
-    def close(self) -> None:
-        """Let go of the file."""
-        self._anchor.close()
-
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
         db.row_factory = sqlite3.Row
+        db.text_factory = lambda text: text.decode(errors="replace")  # one damaged name must not hide all others
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA synchronous = NORMAL")  # with WAL: a power cut may lose the last epochs, never the database
         return db
+
+    def _enter(self) -> None:
+        """Begin a transaction; where the file is gone, once the others have ended and with a new one."""
+        with self._turns:
+            if not self._path.exists() and self._alone() and not self._path.exists():
+                self.close()
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._begin()
+                self.notice = (
+                    f"the run store {self._path} was removed while the app was running: the runs in it are gone, and a "
+                    "new store was begun"
+                )
+            self._busy += 1
+
+    def _leave(self) -> None:
+        with self._turns:
+            self._busy -= 1
+            self._turns.notify_all()
+
+    def _alone(self) -> bool:
+        """Wait until no transaction is under way. One that ended later would take the new file's log with it: SQLite
+        removes the log of a database that it closes, and knows it by its name."""
+        return self._turns.wait_for(lambda: not self._busy, _BUSY_SECONDS)
+
+    def _mend(self, error: sqlite3.Error) -> None:
+        """Set a damaged file aside and begin a new one, unless another thread has done so by now."""
+        with self._turns:
+            if not self._alone():
+                return
+            aside = _set_aside(self._path) if self._damaged() else None
+            self.close()
+            self._begin()
+            if aside is not None:
+                self.notice = (
+                    f"the run store was damaged ({error}): it was set aside as {aside}, and a new one was begun; "
+                    f"'sqlite3 {aside.name} .recover' may bring back what was in it"
+                )
+                logger.error(self.notice)
+
+    def _damaged(self) -> bool:
+        try:
+            with closing(sqlite3.connect(self._path, timeout=_BUSY_SECONDS)) as db:
+                _check(db)
+        except sqlite3.Error as error:
+            return _is_damage(error)
+        return False
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
+            if isinstance(error, sqlite3.Error) and _is_damage(error):
+                with suppress(sqlite3.Error, OSError):
+                    self._mend(error)
+                if self.notice:
+                    raise StoreError(self.notice) from error
+            if is_full(error):
+                raise StoreError(full(self._path.parent)) from error
             raise StoreError(
                 f"the run store {self._path} cannot be used ({error}): check the folder's permissions and free space, "
                 "move the file away, or set CFCORE_RUNS_DIR to another folder"
             ) from error
+
+
+class _Damaged(sqlite3.DatabaseError):
+    """What a check of the whole file has found."""
+
+
+def _check(db: sqlite3.Connection) -> None:
+    found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if found != "ok":
+        raise _Damaged(" ".join(found.split()))
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without what SQLite adds to it
+    return isinstance(error, _Damaged) or code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _set_aside(path: Path) -> Path:
+    """Rename a database and what SQLite keeps beside it; gives its new name, which nothing had before."""
+    for number in itertools.count(1):
+        aside = path.with_name(f"{path.stem}.damaged-{number}{path.suffix}")
+        if not any(Path(f"{aside}{ending}").exists() for ending in _ENDINGS):
+            break
+    for ending in reversed(_ENDINGS):  # the log first: without its database it would be taken for the new one's
+        with suppress(FileNotFoundError):
+            os.rename(f"{path}{ending}", f"{aside}{ending}")
+    return aside
 
 
 def write_epochs(db: sqlite3.Connection, run_id: str, results: Sequence[EpochResult]) -> None:

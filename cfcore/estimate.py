@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 import psutil
 
 from cfcore.config import RunConfig
-from cfcore.limits import Limits
+from cfcore.limits import LimitError, Limits
 from cfcore.memory import FLOAT, fitting, lookup_bytes
+from cfcore.ratings import Split
 
 LEAST_SECONDS = 0.2  # to start and to report, whatever the data
 PROCESS_MB = 450  # a worker with torch and fastai imported
@@ -61,6 +62,19 @@ def estimate(config: RunConfig, *, n_train: int, n_valid: int, n_users: int, n_i
     except ValueError as problem:
         refused = str(problem)
     return replace(cost, refused=refused)
+
+
+def check(config: RunConfig, split: Split, limits: Limits) -> None:
+    """Refuse what these limits do not allow, in the words of :func:`estimate`.
+
+    Raises:
+        LimitError: it is too much.
+    """
+    n_train, n_valid, ratings = len(split.train), len(split.valid), split.ratings
+    memory_mb = _cost(config, n_train, n_valid, ratings.n_users, ratings.n_items).memory_mb
+    refused = limits.refusal(config, n_train + n_valid, memory_mb)
+    if refused is not None:
+        raise LimitError(refused)
 
 
 def _cost(config: RunConfig, n_train: int, n_valid: int, n_users: int, n_items: int) -> Estimate:

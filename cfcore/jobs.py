@@ -16,7 +16,7 @@ import queue
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ from cfcore.config import RunRequest
 from cfcore.fair import Claim
 from cfcore.limits import Limits
 from cfcore.line import Flight, Line
-from cfcore.outcome import settle
+from cfcore.outcome import Failures, settle
 from cfcore.runs import LOST, ORPHANED, STOPPED_EARLY, STOPPING, Run, RunStore, StoreError
 from cfcore.servers import BEAT_SECONDS, this_server
 from cfcore.training import EpochResult
@@ -61,7 +61,7 @@ class Jobs:
     """
 
     def __init__(self, store: RunStore, *, after: float = 0.0, limits: Limits | None = None) -> None:
-        self._store, self._line = store, Line(limits or Limits())
+        self._store, self._line, self._failures = store, Line(limits or Limits()), Failures(store)
         self._server = this_server()
         self._topic = f"latent-lab-{secrets.token_hex(8)}"
         self._lock = threading.Lock()  # guards what pages ask for; held for moments
@@ -119,7 +119,11 @@ class Jobs:
 
     def position(self, run_id: str) -> int | None:
         """The place of a run in this server's queue, 1 being next; ``None`` when it is not in it (any more)."""
-        return self._line.position(run_id)
+        return self._line.position(run_id, self.status().n_workers)
+
+    def waits_for_own(self, run_id: str) -> bool:
+        """Whether a run that waits will let others go first, until one of its own visitor's has ended."""
+        return self._line.waits_for_own(run_id, self.status().n_workers)
 
     def starts_in(self, run_id: str) -> float | None:
         """In how many seconds a run that waits will begin, as far as that can be told; ``None`` when it does not."""
@@ -155,8 +159,7 @@ class Jobs:
         finally:
             with self._lock:
                 self._closing = True
-            with contextlib.suppress(StoreError):
-                self._fail(self._line.ground(), ORPHANED)
+            self._failures.add(ORPHANED, *self._line.ground())
             cluster, self._cluster = self._cluster, None
             self._set_state("failed", ENDED)
             if cluster is not None:
@@ -194,13 +197,15 @@ class Jobs:
             message = str(error) if isinstance(error, ValueError) else f"The workers could not be started: {error}"
             logger.warning("no cluster: %s", message)
             self._set_state("failed", message)
-            self._fail(self._line.ground(flying=False), message)
+            self._failures.add(message, *self._line.ground(flying=False))
         else:
             self._set_state("ready", "")
 
     def _beat(self) -> None:
         """Every few seconds: say that we are alive, and look after the cluster."""
-        self._store.beat(self._server)
+        with contextlib.suppress(StoreError):  # the cluster is looked after also while the disk is full
+            self._store.beat(self._server)
+        self._failures.try_again()
         self._hand_out()
         for flight in self._line.flights():
             if self._cluster is not None and self._cluster.lost_its_worker(flight.future):
@@ -215,7 +220,7 @@ class Jobs:
     def _restart(self) -> None:
         """Begin again with a new cluster; runs that the old one had are lost."""
         cluster, self._cluster = self._cluster, None
-        self._fail(self._line.ground(waiting=False), LOST)
+        self._failures.add(LOST, *self._line.ground(waiting=False))
         if cluster is not None:
             cluster.close()
         self._begin()
@@ -229,10 +234,6 @@ class Jobs:
         if state != "starting":
             self._aside.attach(self._cluster, message)
 
-    def _fail(self, run_ids: Sequence[str], message: str) -> None:
-        for run_id in run_ids:
-            self._store.fail(run_id, message)
-
     def _hand_out(self) -> None:
         """Give the runs whose turn it is to Dask, as many as there are workers without one."""
         if self._cluster.broken() if self._cluster is not None else self._line.counts()[0]:
@@ -241,12 +242,12 @@ class Jobs:
             run, future = self._store.get(claim.run_id), None
             if run is not None and run.active:
                 try:
-                    future = self._cluster.train(run.id, run.request, self._topic)
+                    future = self._cluster.train(run.id, run.request, self._topic, self._line.limits)
                 except ValueError as error:  # the data, which had to be read here
-                    self._store.fail(run.id, str(error))
+                    self._failures.add(str(error), run.id)
                 except Exception as error:  # or this run would stand first for ever, and nobody behind it would start
                     logger.exception("run %s could not be handed out", run.id)
-                    self._store.fail(run.id, f"This run could not be handed out ({error}): start it again.")
+                    self._failures.add(f"This run could not be handed out ({error}): start it again.", run.id)
             self._line.take_off(claim, future)
 
     def _hear(self, message: dict[str, Any]) -> None:
@@ -256,13 +257,14 @@ class Jobs:
             return  # stopped, or lost, in the meantime
         if flight.attempt not in ("", message["attempt"]):  # a scheduler elsewhere gave it to a second worker
             self._forget(run_id)
-            self._store.fail(run_id, LOST)
+            self._failures.add(LOST, run_id)
             return
-        if "started" in message:
-            self._line.begun(flight, message["attempt"])
-            self._store.start(run_id, **message["started"])
-        else:
-            self._store.add_epochs(run_id, [EpochResult(**epoch) for epoch in message["epochs"]])
+        with contextlib.suppress(StoreError):  # all of it comes again with the outcome
+            if "started" in message:
+                self._line.begun(flight, message["attempt"])
+                self._store.start(run_id, **message["started"])
+            else:
+                self._store.add_epochs(run_id, [EpochResult(**epoch) for epoch in message["epochs"]])
 
     def _stop(self, run_id: str) -> None:
         if self._cluster is None or self._line.flight(run_id) is None:
@@ -301,7 +303,7 @@ class Jobs:
             self._retried.add(flight.run_id)
             self._line.join(flight.claim, first=True)
         else:
-            self._store.fail(flight.run_id, LOST)
+            self._failures.add(LOST, flight.run_id)
 
     def _keep(self, run_id: str, flight: Flight) -> None:
         from cfcore.cluster import KilledWorker, why_not

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -38,7 +39,7 @@ class Line:
     """Who waits and who flies, under the ``limits`` that each owner has."""
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+        self.limits = limits
         self._lock = threading.Lock()  # held for moments
         self._waiting = FairQueue()
         self._flights: dict[str, Flight] = {}
@@ -52,7 +53,7 @@ class Line:
         with self._lock:
             batches = {claim.batch for claim in self._claims() if claim.owner == owner}
         if batch not in batches:
-            self._limits.check_turn(len(batches))
+            self.limits.check_turn(len(batches))
 
     def join(self, claim: Claim, *, first: bool = False) -> None:
         """Let a run wait: for its turn, or before all others, where it lost its turn through no fault of its own."""
@@ -69,7 +70,7 @@ class Line:
         with self._lock:
             if len(self._flights) >= n_workers:
                 return None
-            return self._waiting.next((each.claim for each in self._flights.values()), self._limits.running)
+            return self._waiting.next((each.claim for each in self._flights.values()), self.limits.running)
 
     def take_off(self, claim: Claim, future: Future | None) -> None:
         """Note that Dask has a run now, or, without a ``future``, that the run came to nothing before it began."""
@@ -113,12 +114,28 @@ class Line:
             begun = sum(bool(each.attempt) for each in self._flights.values())
             return len(self._waiting) + len(self._flights) - begun, begun
 
-    def position(self, run_id: str) -> int | None:
-        """The place of a run among those that have not begun, 1 being next; ``None`` when it is not among them."""
+    def position(self, run_id: str, n_workers: int) -> int | None:
+        """The place of a run among those that have not begun, 1 being next; ``None`` when it is not among them.
+
+        Those that must wait for a run of their own owner come after those that any worker may take.
+        """
         with self._lock:
+            busy = self._busy(n_workers)
             order = [each.run_id for each in self._flights.values() if not each.attempt]
-            order += [claim.run_id for claim in self._waiting.order()]
+            order += [each.run_id for each in sorted(self._waiting.order(), key=lambda claim: claim.owner in busy)]
         return order.index(run_id) + 1 if run_id in order else None
+
+    def waits_for_own(self, run_id: str, n_workers: int) -> bool:
+        """Whether a run waits for one of its own owner's to end, while others may begin."""
+        with self._lock:
+            busy = self._busy(n_workers)
+            return any(claim.run_id == run_id and claim.owner in busy for claim in self._waiting.order())
+
+    def _busy(self, n_workers: int) -> set[str]:
+        """The owners who have their share in training, but for one who has every worker: whichever is free next, it is
+        a run of theirs that has ended."""
+        counts = Counter(each.claim.owner for each in self._flights.values())
+        return {owner for owner, count in counts.items() if self.limits.running <= count < n_workers}
 
     def starts_in(self, run_id: str, store: RunStore, n_workers: int) -> float | None:
         """In how many seconds a run that waits will begin, as far as that can be told; ``None`` when it does not."""
@@ -132,7 +149,7 @@ class Line:
         left = [seconds_left(runs.get(claim.run_id), claim.seconds, now) for claim in flights]
         free = first_free(left, [claim.seconds for claim in before], max(n_workers, len(left), 1))
         own = [seconds for claim, seconds in zip(flights, left, strict=True) if claim.owner == owner]
-        return max(free, min(own)) if len(own) >= self._limits.running else free
+        return max(free, min(own)) if len(own) >= self.limits.running else free
 
     def _claims(self) -> list[Claim]:
         return [*(each.claim for each in self._flights.values()), *self._waiting.order()]

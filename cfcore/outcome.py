@@ -6,6 +6,7 @@ of the old class is then of no known class. Plain values do not mind.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cfcore.approaches import factors_of
+from cfcore.database import StoreError
 from cfcore.models import Model, to_arrays
 from cfcore.training import EpochResult, Trained
 
@@ -22,6 +24,34 @@ if TYPE_CHECKING:
 MOST_PREDICTIONS = 200_000  # held-out predictions kept of a run, with their rows 2.4 MB: a sample where there are more
 SAMPLE_SEED = 0
 VECTORS = ("user_factors", "item_factors", "user_bias", "item_bias", "valid_predictions", "valid_rows", "model_")
+
+logger = logging.getLogger(__name__)
+
+
+class Failures:
+    """Marks runs of ``store`` as failed; one that cannot be written (a full disk) is kept, to be tried again.
+
+    Else a run whose task is gone would read as "running" for as long as its server lives.
+    """
+
+    def __init__(self, store: RunStore) -> None:
+        self._store = store
+        self._unwritten: dict[str, str] = {}  # run id: why it failed
+
+    def add(self, message: str, *run_ids: str) -> None:
+        """Mark these runs, now or later."""
+        self._unwritten |= dict.fromkeys(run_ids, message)
+        self.try_again()
+
+    def try_again(self) -> None:
+        """Write what could not be written before."""
+        for run_id, message in list(self._unwritten.items()):
+            try:
+                self._store.fail(run_id, message)
+            except StoreError as error:
+                logger.error("run %s cannot be marked as failed yet: %s", run_id, error)
+                return
+            del self._unwritten[run_id]
 
 
 def outcome_of(trained: Trained, valid_rows: np.ndarray | None = None) -> dict[str, Any]:

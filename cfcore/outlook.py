@@ -36,7 +36,7 @@ def seconds_left(run: Run | None, estimated: float, now: float) -> float:
     if run is None or not run.active:
         return 0.0
     left = remaining(run, now)
-    return max(0.0, estimated - (now - (run.started or now))) if left is None else left
+    return max(0.0, estimated - max(0.0, now - (run.started or now))) if left is None else left
 
 
 def first_free(running: Sequence[float], before: Sequence[float], n_workers: int) -> float:

@@ -8,14 +8,16 @@ finish the run: whoever reads it next marks it failed.
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import os
 import secrets
-import sqlite3
+import shutil
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +30,13 @@ from cfcore.database import Database, StoreError, read_epochs, write_epochs
 from cfcore.models import Model, from_arrays
 from cfcore.retention import Retention
 from cfcore.room_store import Rooms
+from cfcore.run import ACTIVE, STATUSES, Run, run_of
 from cfcore.servers import server_gone
-from cfcore.training import EpochResult, Metrics
+from cfcore.training import EpochResult
 
 log = logging.getLogger(__name__)
 
 __all__ = ["ACTIVE", "STATUSES", "Run", "RunStore", "StoreError"]
-
-ACTIVE = ("queued", "running")
-STATUSES = ("queued", "running", "done", "stopped", "diverged", "failed")
 
 # What is said of a run that did not end by itself.
 ORPHANED = "The server stopped before this run ended: start it again."
@@ -48,40 +48,9 @@ STOPPED_EARLY = "Stopped before it started."
 STOPPING = "Stopping."
 
 _IS_ACTIVE = "status IN ('queued', 'running')"
+_NEVER_BEFORE = {"started": "max(?, created)", "finished": "max(?, coalesce(started, created))"}  # by a clock set back
 
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """One run as the store knows it; times are unix seconds, and ``None`` means not yet, or never.
-
-    ``history`` holds the epochs so far, without models. ``group`` is shared by runs that were queued together. What the
-    split is, and the baselines' errors on it, are known as soon as the run starts.
-    """
-
-    id: str
-    visitor: str
-    name: str
-    request: RunRequest
-    dataset_title: str
-    created: float
-    started: float | None
-    finished: float | None
-    status: str
-    message: str
-    split_how: str
-    n_train: int | None
-    n_valid: int | None
-    baseline_mean_mse: float | None
-    baseline_bias_mse: float | None
-    metrics: Metrics | None
-    fit_seconds: float | None
-    peak_memory_mb: float | None
-    group: str
-    history: tuple[EpochResult, ...]
-
-    @property
-    def active(self) -> bool:
-        return self.status in ACTIVE
+logger = logging.getLogger(__name__)
 
 
 class RunStore:
@@ -98,6 +67,25 @@ class RunStore:
         self._db = Database(self.root / "runs.sqlite3")
         self._retention = Retention(self._db, self._files)  # which only a server's beat lets tidy up
         self.rooms = Rooms(self._db)
+        self._unkept, self._unread = "", 0
+
+    @classmethod
+    def open(cls) -> RunStore:
+        """The store that the environment names or, where it cannot be used, one that goes with this process."""
+        try:
+            return cls()
+        except StoreError as problem:
+            folder = Path(tempfile.mkdtemp(prefix="latent-lab-runs-"))
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            store = cls(folder)
+            store._unkept = f"runs are not kept when this server stops, as {problem}"
+            logger.error(store._unkept)
+            return store
+
+    def notice(self) -> str:
+        """What whoever has runs here should know of the store, in a sentence; mostly nothing."""
+        unread = f"{self._unread} damaged entries of the run store {self.root} cannot be read, and are left out"
+        return self._unkept or self._db.notice or (unread if self._unread else "")
 
     def create(
         self, request: RunRequest, *, visitor: str = "", dataset_title: str = "", server: str = "", group: str = ""
@@ -140,7 +128,7 @@ class RunStore:
         """The latest runs, newest first: of one visitor, of one group, or of everybody."""
         given = {name: value for name, value in (("visitor", visitor), ('"group"', group)) if value is not None}
         where = " AND ".join(f"{name} = ?" for name in given) or "TRUE"
-        return self._read(where, [*given.values(), limit], "ORDER BY created DESC, rowid DESC LIMIT ?")
+        return self._read(where, [*given.values(), limit], "ORDER BY rowid DESC LIMIT ?")  # not by a clock
 
     def start(
         self,
@@ -256,19 +244,25 @@ class RunStore:
         """Mark every active run of this server as failed."""
         with self._db.transaction(write=True) as db:
             db.execute(
-                f"UPDATE runs SET status = 'failed', message = ?, finished = ? WHERE server = ? AND {_IS_ACTIVE}",
+                f"UPDATE runs SET status = 'failed', message = ?, finished = {_NEVER_BEFORE['finished']} "
+                f"WHERE server = ? AND {_IS_ACTIVE}",
                 (message, time.time(), server),
             )
 
     def fail_orphans(self) -> None:
-        """Mark the active runs of servers that are gone as failed; runs without a server are left alone."""
+        """Mark the active runs of servers that are gone as failed, and remove what they had half written.
+
+        Runs without a server are left alone.
+        """
+        halves = self._files.halves()  # listed first: a run that writes now is active when it is asked for
         with self._db.transaction() as db:
-            rows = db.execute(
-                f"SELECT server, max(seen) AS seen FROM runs WHERE {_IS_ACTIVE} GROUP BY server"
-            ).fetchall()
-        for row in rows:
-            if server_gone(row["server"], row["seen"]):
-                self.fail_all_of(row["server"])
+            rows = db.execute(f"SELECT id, server, seen FROM runs WHERE {_IS_ACTIVE}").fetchall()
+        last = {row["server"]: row["seen"] for row in sorted(rows, key=lambda row: row["seen"])}
+        gone = {server for server, seen in last.items() if server_gone(server, seen)}
+        for server in gone:
+            self.fail_all_of(server)
+        active = {row["id"] for row in rows if row["server"] not in gone}
+        self._files.sweep(half for half, run_id in halves.items() if run_id not in active)
 
     def close(self) -> None:
         """Let go of the database."""
@@ -280,17 +274,30 @@ class RunStore:
             with self._db.transaction() as db:
                 rows = db.execute(f"SELECT * FROM runs WHERE trashed IS NULL AND {where} {how}", values).fetchall()
                 histories = {row["id"]: read_epochs(db, row["id"]) for row in rows}
-            if not any(row["status"] in ACTIVE and server_gone(row["server"], row["seen"]) for row in rows):
+            orphans = {row["id"] for row in rows if row["status"] in ACTIVE and server_gone(row["server"], row["seen"])}
+            if not orphans:
                 break
-            self.fail_orphans()
-        runs = (_run(row, histories[row["id"]]) for row in rows)
-        return [run for run in runs if run is not None]
+            try:
+                self.fail_orphans()
+            except StoreError:  # a full disk: they read as failed all the same
+                logger.exception("what a server that is gone has left cannot be marked")
+                break
+        runs, unread = [], 0
+        for row in rows:
+            try:
+                run = run_of(row, histories[row["id"]])
+            except (ValueError, TypeError, KeyError, AttributeError):  # one damaged row must not hide all others
+                unread += 1
+                continue
+            runs.append(replace(run, status="failed", message=ORPHANED) if run.id in orphans else run)
+        self._unread = max(self._unread, unread)
+        return runs
 
     def _change(
         self, run_id: str, allowed: Sequence[str], *, epochs: Sequence[EpochResult] = (), **values: Any
     ) -> bool:
         """Set columns of a run whose status is one of ``allowed``; returns whether there was one."""
-        columns = ", ".join(f"{name} = ?" for name in values)
+        columns = ", ".join(f"{name} = {_NEVER_BEFORE.get(name, '?')}" for name in values)
         marks = ", ".join("?" * len(allowed))
         with self._db.transaction(write=True) as db:
             statement = f"UPDATE runs SET {columns} WHERE id = ? AND status IN ({marks})"
@@ -298,22 +305,3 @@ class RunStore:
             if changed and epochs:
                 write_epochs(db, run_id, epochs)
         return changed
-
-
-def _run(row: sqlite3.Row, history: tuple[EpochResult, ...]) -> Run | None:
-    """The run in a row; ``None``, and a line in the log, where somebody else has written into it: the others go on."""
-    try:
-        if any(isinstance(value, bytes) for value in row):
-            raise ValueError("it holds bytes in the place of text or a number")
-        return _read_row(row, history)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        log.warning("the run %r in the store is damaged and left out: %s", row["id"], error)
-        return None
-
-
-def _read_row(row: sqlite3.Row, history: tuple[EpochResult, ...]) -> Run:
-    values = {name: row[name] for name in row.keys() if name not in ("server", "seen", "trashed", "looked")}  # noqa: SIM118
-    values["request"] = RunRequest.from_json(json.loads(row["request"]))
-    if row["metrics"]:
-        values["metrics"] = Metrics.from_json(json.loads(row["metrics"]))
-    return Run(history=history, **values)

@@ -25,6 +25,8 @@ from distributed import Worker, WorkerPlugin, get_worker
 
 from cfcore import approaches, datasets
 from cfcore.config import RunRequest
+from cfcore.estimate import check
+from cfcore.limits import Limits
 from cfcore.memory import give_back_freed_memory
 from cfcore.metrics import mse
 from cfcore.outcome import living_arrays, outcome_of, plain_epoch
@@ -53,8 +55,16 @@ _stopping: set[str] = set()
 _living: dict[str, dict[str, np.ndarray]] = {}  # run id: its model in training
 
 
-def execute(run_id: str, request: dict[str, Any], topic: str, ratings: Ratings | None = None) -> dict[str, Any]:
+def execute(
+    run_id: str,
+    request: dict[str, Any],
+    topic: str,
+    ratings: Ratings | None = None,
+    limits: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """Train a run and report to ``topic``; ``ratings`` are given when this machine may not have them.
+
+    ``limits`` (:class:`cfcore.limits.Limits`) are the server's: only here are the ratings sure to be at hand to check.
 
     Returns ``started`` and ``epochs``, which are what the events said and may still be on their way, and either the
     ``outcome`` (see :func:`cfcore.outcome.outcome_of`) or a ``problem`` in words.
@@ -62,7 +72,8 @@ def execute(run_id: str, request: dict[str, Any], topic: str, ratings: Ratings |
     reporter = Reporter(run_id, topic)
     with _training:
         try:
-            return {**_train(RunRequest.from_json(request), reporter, ratings), **reporter.said()}
+            asked = RunRequest.from_json(request)
+            return {**_train(asked, reporter, ratings, Limits(**limits or {})), **reporter.said()}
         except ValueError as refusal:  # in words that are meant for the person
             problem = str(refusal)
         except Exception as error:  # whatever it is: to unpickle torch's own would import torch in the page's process
@@ -114,8 +125,9 @@ def compute(
         give_back_freed_memory()
 
 
-def _train(request: RunRequest, reporter: Reporter, ratings: Ratings | None) -> dict[str, Any]:
+def _train(request: RunRequest, reporter: Reporter, ratings: Ratings | None, limits: Limits) -> dict[str, Any]:
     split = _split(request, ratings)
+    check(request.config, split, limits)
     with _importing:
         approaches.load(request.config.approach)
     reporter.start(split)

@@ -44,6 +44,7 @@ SLOW = (  # files that take their time, the longest first, so that two processes
     "test_any_address.py",
     "test_fuzz.py",
     "test_aside.py",
+    "test_store_damage.py",
     "test_jobs.py",
     "browser/test_data.py",
 )

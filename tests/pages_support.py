@@ -43,6 +43,7 @@ class FakeJobs:
     message: str = ""
     place: int | None = 1
     begins: float | None = None
+    own: bool = False
     full: str = ""
     estimates: list[float] = field(default_factory=list)
     living: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
@@ -73,6 +74,9 @@ class FakeJobs:
 
     def position(self, run_id: str) -> int | None:
         return self.place
+
+    def waits_for_own(self, run_id: str) -> bool:
+        return self.own
 
     def starts_in(self, run_id: str) -> float | None:
         return self.begins

@@ -19,7 +19,7 @@ LAYERS = [
     {"training", "ranking"},
     {"approaches", "estimate"},
     {"embeddings", "foldin", "recommend", "lessons"},
-    {"datasets", "database", "servers", "arrays", "outcome", "runs", "worker", "outlook", "retention"}
+    {"datasets", "database", "disk", "servers", "arrays", "outcome", "run", "runs", "worker", "outlook", "retention"}
     | {"rooms", "room_store", "standings"},
     {"jobs", "fair", "line", "aside", "cluster", "cluster_settings", "guests", "versions", "nanny", "checkup"}
     | {"charts", "illustrate", "export", "sweep", "doctor"},

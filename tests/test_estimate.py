@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from cfcore.approaches import APPROACHES, make_config
-from cfcore.estimate import Estimate, estimate
+from cfcore.estimate import Estimate, check, estimate
+from cfcore.limits import LimitError, Limits
+from cfcore.ratings import Split
 
 ML_100K = {"n_train": 80_000, "n_valid": 20_000, "n_users": 943, "n_items": 1682}
 
@@ -36,6 +38,20 @@ def test_the_lookups_stand_in_the_order_of_their_cost() -> None:
     assert seconds["onehot"] > 5 * seconds["index"] > 5 * seconds["matrix"] / 2
     memory = {lookup: of("scratch", lookup=lookup).memory_mb for lookup in ("onehot", "index")}
     assert memory["onehot"] - memory["index"] > 900  # 100,000 x (943 + 1,682) float32 are 1,050 MB
+
+
+def test_a_worker_refuses_in_the_words_of_the_page(monkeypatch: pytest.MonkeyPatch, sample_split: Split) -> None:
+    config = make_config("scratch", embedding_size=300)
+    sizes = {"n_train": len(sample_split.train), "n_valid": len(sample_split.valid)}
+    ratings = sample_split.ratings
+    for name, limits in (("WORK", Limits(work=1e6)), ("RUN_MB", Limits(run_mb=100.0))):
+        with monkeypatch.context() as patch:
+            patch.setenv(f"CFCORE_MAX_{name}", str(limits.work if name == "WORK" else limits.run_mb))
+            page = estimate(config, **sizes, n_users=ratings.n_users, n_items=ratings.n_items).refused
+        with pytest.raises(LimitError) as refusal:
+            check(config, sample_split, limits)
+        assert str(refusal.value) == page
+    check(config, sample_split, Limits())
 
 
 def test_one_hot_that_would_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -177,6 +177,42 @@ def test_a_second_run_waits_for_ones_own_first_also_where_a_worker_is_free(tmp_p
     store.close()
 
 
+def begin(line: Line, each: Claim) -> None:
+    line.take_off(each, cast(Any, object()))
+    line.begun(line.flights()[-1], "begun")
+
+
+def test_who_waits_for_a_run_of_their_own_is_not_next_where_others_may_begin() -> None:
+    """By the order of turns alone a page would say "next" for hours, while others pass."""
+    line = Line(Limits())
+    for each in (claim("a", 1), claim("d", 1), claim("d", 2)):  # while a's first trains, d has two turns
+        line.join(each)
+        begin(line, each)
+        if each.owner == "d":
+            line.land(each.run_id)
+    begin(line, claim("b", 2))
+    again, other = claim("a", 3), claim("c", 4)
+    line.join(again)
+    line.join(other)
+    assert [each.run_id for each in line._waiting.order()] == [again.run_id, other.run_id]
+    assert (line.position(other.run_id, 2), line.position(again.run_id, 2)) == (1, 2)
+    assert line.waits_for_own(again.run_id, 2)
+    assert not line.waits_for_own(other.run_id, 2)
+    line.land(claim("b", 2).run_id)
+    assert line.next(2) == other  # as was said
+    line.land(claim("a", 1).run_id)
+    assert not line.waits_for_own(again.run_id, 2)
+
+
+def test_who_has_every_worker_is_next_when_one_is_free() -> None:
+    line = Line(Limits())
+    line.join(claim("a", 1))
+    begin(line, claim("a", 1))
+    line.join(claim("a", 2))
+    assert line.position(claim("a", 2).run_id, 1) == 1
+    assert not line.waits_for_own(claim("a", 2).run_id, 1)
+
+
 SIZES = {"n_train": 80_000, "n_valid": 20_000, "n_users": 943, "n_items": 1682}
 
 

@@ -24,6 +24,7 @@ from cfcore.nanny import NICENESS
 from cfcore.ratings import Ratings, make_split
 from cfcore.runs import LOST, ORPHANED, STOPPED_EARLY, RunStore, StoreError
 from tests.fake_approaches import warmed_up
+from tests.faults_support import MARK, assert_store_is_sound
 from tests.jobs_support import ENVIRONMENT, Server, started
 from tests.waiting import wait_until
 
@@ -334,7 +335,7 @@ def test_no_process_outlives_its_server(how: str | signal.Signals, tmp_path: Pat
     server = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, str(tmp_path), "exit" if how == "exit" else "wait"],
         cwd=ROOT,
-        env=os.environ | ENVIRONMENT | {"LATENT_LAB_TEST": str(tmp_path)},
+        env=os.environ | ENVIRONMENT | {MARK: str(tmp_path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -345,7 +346,7 @@ def test_no_process_outlives_its_server(how: str | signal.Signals, tmp_path: Pat
         server.send_signal(how)
     _, errors = server.communicate(timeout=120)
     assert errors == ""
-    wait_until(lambda: not descendants(str(tmp_path)), what="the end of the workers")
+    assert_store_is_sound(tmp_path, mark=str(tmp_path))
 
     run = RunStore(tmp_path).get(run_id)
     assert run is not None
@@ -354,15 +355,3 @@ def test_no_process_outlives_its_server(how: str | signal.Signals, tmp_path: Pat
 
 def scheduler_address(dask_worker: Any) -> str:
     return dask_worker.scheduler.address
-
-
-def descendants(mark: str) -> list[psutil.Process]:
-    """All processes that inherited the mark in their environment."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("LATENT_LAB_TEST") == mark and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found

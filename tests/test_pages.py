@@ -510,6 +510,9 @@ def test_a_queued_run_says_its_place(jobs: FakeJobs) -> None:
     jobs.begins = 42.0
     app.run()
     assert app.get("progress")[0].proto.text == "Number 3 in the queue · starts in about 42 s"
+    jobs.own = True  # and nobody else's: it is not simply next
+    app.run()
+    assert app.get("progress")[0].proto.text == "Waits for another run of the same person · starts in about 42 s"
     jobs.state = "starting"
     app.run()
     assert "loads PyTorch" in app.get("progress")[0].proto.text

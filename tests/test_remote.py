@@ -13,8 +13,10 @@ import psutil
 import pytest
 
 from cfcore import datasets
+from cfcore.approaches import make_config
 from cfcore.cluster_settings import ClusterSettings
 from cfcore.jobs import Jobs
+from cfcore.limits import Limits
 from cfcore.runs import RunStore
 from cfcore.versions import difference, versions
 from tests.jobs_support import Server
@@ -23,12 +25,12 @@ from tests.waiting import wait_until
 
 
 @contextmanager
-def app(elsewhere: Elsewhere, folder: Path, *, n_workers: int = 0) -> Iterator[Server]:
+def app(elsewhere: Elsewhere, folder: Path, *, n_workers: int = 0, limits: Limits | None = None) -> Iterator[Server]:
     """A queue that sends its runs to ``elsewhere``, where it waits for so many workers, with its own store."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CFCORE_SCHEDULER", elsewhere.address)
         store = RunStore(folder)
-        jobs = Jobs(store)
+        jobs = Jobs(store, limits=limits)
         try:
             wait_until(lambda: jobs.status().state != "starting")
             if n_workers:
@@ -55,6 +57,19 @@ def test_two_workers_train_two_visitors_at_the_same_time(elsewhere: Elsewhere, t
         for run_id in (first, second):
             server.jobs.stop(run_id)
             assert server.end(run_id).status == "stopped"
+
+
+def test_a_worker_refuses_what_is_beyond_the_limits_of_the_app(elsewhere: Elsewhere, tmp_path: Path) -> None:
+    """Where only workers have the data, no page can estimate a run: without their check it would train for hours."""
+    elsewhere.start(n_workers=1)
+    limits = Limits(work=1e7)
+    with app(elsewhere, tmp_path / "runs", n_workers=1, limits=limits) as server:
+        config = make_config("scratch", epochs=100)
+        run = server.end(server.submit_config(config))
+        ratings = datasets.load("sample")
+        assert (run.status, run.message) == ("failed", limits.refusal(config, len(ratings), 0))
+        assert run.history == ()
+        assert server.end(server.submit("bias")).status == "done"
 
 
 def test_data_of_this_machine_travels_once(

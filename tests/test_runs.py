@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import sqlite3
 import subprocess
@@ -24,7 +23,7 @@ from cfcore.outcome import outcome_of
 from cfcore.ratings import Split
 from cfcore.retention import TRASH_SECONDS
 from cfcore.runs import ORPHANED, RunStore, StoreError
-from cfcore.servers import SILENCE_SECONDS, server_gone, this_server
+from cfcore.servers import server_gone, server_of, this_server
 from cfcore.training import EpochResult, Trained
 from tests.waiting import wait_until
 
@@ -253,7 +252,7 @@ def test_a_trashed_run_is_gone_until_it_is_restored(
     store.close()
     RunStore(store.root).close()  # soon afterwards it is still there
     assert (store.root / "arrays" / f"{trashed}.npz").exists()
-    later, clock = time.time() + TRASH_SECONDS + 1, time.monotonic() + 3601
+    later, clock = time.time() + TRASH_SECONDS + 1, time.monotonic() + TRASH_SECONDS + 1
     again = RunStore(store.root)
     monkeypatch.setattr(time, "time", lambda: later)
     monkeypatch.setattr(time, "monotonic", lambda: clock)
@@ -339,13 +338,6 @@ def test_a_half_written_file_is_told(store: RunStore, trained: Trained) -> None:
         store.arrays(run_id)
 
 
-@pytest.mark.parametrize("content", [b"hello, I am not a database" * 100, b"SQLite format 3\x00" + b"\xff" * 5000])
-def test_a_damaged_database_is_told(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "runs.sqlite3").write_bytes(content)
-    with pytest.raises(StoreError, match="CFCORE_RUNS_DIR"):
-        RunStore(tmp_path)
-
-
 def test_a_folder_that_cannot_be_used_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="CFCORE_RUNS_DIR"):
@@ -400,7 +392,7 @@ def test_two_processes_write_while_a_third_reads(tmp_path: Path) -> None:
 
 def test_the_runs_of_a_server_that_is_gone_fail_when_they_are_read(store: RunStore) -> None:
     ended = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    server = f"{this_server().split(':')[0]}:{ended.pid}:{psutil.Process(ended.pid).create_time():.2f}"
+    server = server_of(ended.pid)
     queued, running, mine, nobodys = (
         store.create(REQUEST, server=name).id for name in (server, server, this_server(), "")
     )
@@ -422,12 +414,9 @@ def test_the_runs_of_a_server_that_is_gone_fail_when_they_are_read(store: RunSto
 
 
 def test_a_process_id_used_again_is_no_proof_of_life() -> None:
-    host, pid, created = this_server().rsplit(":", 2)
-    now = time.time()
+    host, pid, start = this_server().rsplit(":", 2)
     assert not server_gone(this_server(), seen=0)
-    assert server_gone(f"{host}:{pid}:{float(created) - 3600:.2f}", seen=now)
-    assert not server_gone(f"elsewhere:{os.getpid()}:1.00", seen=now)
-    assert server_gone(f"elsewhere:{os.getpid()}:1.00", seen=now - SILENCE_SECONDS - 1)
+    assert server_gone(f"{host}:{pid}:{start}1", seen=time.time())
 
 
 def test_a_beat_keeps_a_server_elsewhere_alive(store: RunStore) -> None:

@@ -23,6 +23,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from cfcore import datasets
 from cfcore.datasets import SOURCES
 from cfcore.ratings import Ratings
+from cfcore.runs import StoreError
 from cfcore.ui import state
 from cfcore.ui.words import count, plain, sentence
 
@@ -101,6 +102,9 @@ def guard() -> Iterator[None]:
     """Turn an unexpected error into a sentence; fragments need their own, because they run again outside the page's."""
     try:
         yield
+    except StoreError as problem:  # in words that are meant for the person
+        log.exception("the run store failed")
+        st.error(sentence(str(problem)), icon=":material/error:")
     except Exception:  # the outermost boundary: whatever went wrong is logged in full, and a person sees a sentence
         log.exception("the page failed")
         st.error(UPDATED if changed_since_start() else FAILED, icon=":material/error:")
@@ -163,6 +167,10 @@ def _notices() -> None:
     status = state.jobs().status()
     if status.state == "failed":
         st.error(f"No worker can train at the moment. {sentence(status.message)}", icon=":material/error:")
+        draw_when(lambda: state.jobs().status().state != "failed")  # it may be back
+    notice = state.store().notice()
+    if notice:
+        st.warning(sentence(notice), icon=":material/save:")
     _download_notice()
 
 

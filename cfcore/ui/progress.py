@@ -106,10 +106,11 @@ def _waiting(run: Run) -> str:
     position = state.jobs().position(run.id)
     if position is None or (position == 1 and not workers.running):
         return LOADING
-    place = "Next" if position == 1 else f"Number {position}"
+    place = "Next in the queue" if position == 1 else f"Number {position} in the queue"
+    if state.jobs().waits_for_own(run.id):
+        place = "Waits for your other run to end" if is_mine(run) else "Waits for another run of the same person"
     begins = state.jobs().starts_in(run.id)
-    when = f" · starts in about {seconds(begins)}" if begins else ""
-    return f"{place} in the queue{when}"
+    return f"{place} · starts in about {seconds(begins)}" if begins else place
 
 
 def _running(run: Run) -> str:

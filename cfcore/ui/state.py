@@ -42,7 +42,7 @@ BASELINE_LIMIT = 2_000_000  # ratings: above it the page waits for the worker's 
 @st.cache_resource(show_spinner=False)
 def store() -> RunStore:
     """The runs of everybody who uses this server."""
-    return RunStore()
+    return RunStore.open()
 
 
 @st.cache_resource(show_spinner=False)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from urllib.parse import parse_qs, urlparse
 
 import psutil
@@ -13,6 +15,9 @@ from playwright.sync_api import Locator, Page, expect
 from cfcore.approaches import APPROACHES, BASELINES
 from cfcore.runs import Run, RunStore
 from tests.browser.conftest import Server, holds_torch
+from tests.faults_support import assert_store_is_sound, ended
+from tests.remote_support import Elsewhere
+from tests.waiting import wait_until
 
 QUICK = {  # a few epochs of each approach on the sample
     "scratch": "learning_rate=30&epochs=12&embedding_size=8",
@@ -190,23 +195,71 @@ def test_a_run_opens_by_link_on_a_cold_server(
     expect(page.get_by_role("table").get_by_text("User + movie bias")).to_be_visible()
 
 
-def test_a_run_cut_off_by_a_restart_is_failed_not_running(
+def test_an_app_that_is_killed_leaves_the_history_no_process_and_a_run_that_says_why(
     new_server: Callable[..., Server], new_person: Callable[..., Page]
 ) -> None:
+    """Without the pipe to its nanny a worker would train on; without the look at its server the run would be running
+    for ever."""
     first = new_server()
     page = new_person()
     open_train(page, first, LONG)
     run_id = press_train(page)
-    expect(page.get_by_text(re.compile(r"Epoch \d+ of 100"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"Epoch ([2-9]|\d\d+) of 100"))).to_be_visible()
     page.close()
     assert first.process is not None
+    processes = psutil.Process(first.process.pid).children(recursive=True)
+    assert processes
+    before = stored(first, run_id)
+    assert before.status == "running"
+    half = first.folder / "runs" / "arrays" / f".{run_id}.0123abcd.part"  # as if it had been killed while it wrote
+    half.write_bytes(b"half")
     first.process.kill()
     first.process.wait()
+    for process in processes:
+        wait_until(partial(ended, process), what=f"the end of {process}")
     second = new_server()
     page = new_person()
     page.goto(f"{second.url}/train?run={run_id}")
     expect(page.get_by_text(re.compile("^Failed · "))).to_be_visible()
+    expect(page.get_by_text("The server stopped before this run ended: start it again.")).to_be_visible()
     expect(page.get_by_role("button", name="Run again")).to_be_visible()
+    after = stored(second, run_id)
+    assert len(after.history) >= len(before.history) >= 1
+    losses = [epoch.train_loss for epoch in before.history]
+    assert [epoch.train_loss for epoch in after.history][: len(losses)] == losses
+    second.stop()
+    assert_store_is_sound(second.folder / "runs")
+
+
+def test_a_scheduler_that_dies_is_said_on_the_page_and_found_again(
+    new_server: Callable[..., Server], new_person: Callable[..., Page], tmp_path: Path
+) -> None:
+    """Without a look now and then the page would say so until somebody reloads it."""
+    elsewhere = Elsewhere(tmp_path)
+    try:
+        elsewhere.start(n_workers=1)
+        server = new_server(CFCORE_SCHEDULER=elsewhere.address)
+        page = new_person()
+        open_train(page, server, "approach=bias")
+        press_train(page)
+        expect(page.get_by_text(re.compile("^Done · "))).to_be_visible()
+        elsewhere.kill_scheduler()
+        gone = page.get_by_text("No worker can train at the moment. No scheduler answers at")
+
+        def said() -> bool:
+            page.reload()
+            expect(page.get_by_role("button", name="Train", exact=True)).to_be_visible()
+            return gone.is_visible()
+
+        wait_until(said, what="the word that it is gone")
+        elsewhere.start(n_workers=1)
+        expect(gone).to_have_count(0)  # without a reload
+        press_train(page)
+        expect(page.get_by_text(re.compile("^Done · "))).to_be_visible()
+        server.stop()
+    finally:
+        elsewhere.stop()
+    assert_store_is_sound(server.folder / "runs")
 
 
 def test_a_link_to_no_run_says_so(server: Server, page: Page) -> None:
