@@ -27,7 +27,7 @@ import numpy as np
 import psutil
 from playwright.async_api import Browser, Page, async_playwright
 
-from benchmarks.pages import tree_mb
+from benchmarks.memory import tree_mb
 from benchmarks.session import Session, SessionError, new_cookie
 from benchmarks.table import Line, Section, to_markdown
 from cfcore.runs import RunStore

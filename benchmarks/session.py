@@ -85,11 +85,16 @@ class Session:
             await self._socket.close()
 
     async def visit(self, page: str, query: str = "") -> float:
-        """Go to a page by its name in the address (empty for Home, which comes first); gives the seconds until it stands there."""
+        """Go to a page by its name in the address, empty for Home; gives the seconds until it stands there.
+
+        Raises:
+            SessionError: there is no such page, which the first visit, of Home, finds out.
+        """
         self._page, self._query_string, self.query = page, query, {}
         if page and page not in self._hashes:
-            raise SessionError(f"there is no page {page!r}: visit Home first, which brings the list")
+            raise SessionError(f"there is no page {page!r}: visit Home first, which lists them")
         self._asked = self._hashes[page] if self._hashes else ""
+        self._cancel_timers()
         return await self._ask()
 
     async def press(self, label: str) -> float:
@@ -157,9 +162,9 @@ class Session:
                     self.received += len(data)
                     self._take(ForwardMsg.FromString(data))
             raise SessionError("the server closed the connection")
-        except (ConnectionClosed, SessionError) as error:
+        except Exception as error:  # whatever it is, whoever waits for an answer hears of it
             if self._end is not None and not self._end.done():
-                self._end.set_exception(SessionError(f"the connection ended: {error}"))
+                self._end.set_exception(SessionError(f"the connection ended: {type(error).__name__}: {error}"))
 
     def _take(self, message: ForwardMsg) -> None:
         kind = message.WhichOneof("type")
