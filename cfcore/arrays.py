@@ -42,6 +42,7 @@ class ArrayFiles:
         path = self._path(run_id)
         half = path.with_name(f".{run_id}.{secrets.token_hex(4)}.part")
         try:
+            self._folder.mkdir(parents=True, exist_ok=True)  # somebody may have deleted it
             with half.open("wb") as file:
                 np.savez(file, allow_pickle=False, **arrays)
             os.replace(half, path)

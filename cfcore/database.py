@@ -6,13 +6,17 @@ shared between threads.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from cfcore.training import EpochResult
+
+logger = logging.getLogger(__name__)
 
 _VERSION = 3
 _BUSY_SECONDS = 20
@@ -47,18 +51,25 @@ class StoreError(ValueError):
 class Database:
     """The database at ``path``, created when it is not there; its folder must exist.
 
+    When it vanishes while it is in use, an empty one takes its place, and ``notice`` says so.
+
     Raises:
         StoreError: it cannot be opened, is damaged, or was written by another version; so does every transaction.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path, self._renewing = path, threading.Lock()
+        self._notice = ""
+        self._open()
+
+    def _open(self) -> None:
+        path = self._path
         with self._errors():
             # Held open for the life of the store: SQLite folds the log into the database whenever the last
             # connection closes, and with one connection a transaction that would be after every transaction.
             self._anchor = sqlite3.connect(path, timeout=_BUSY_SECONDS, check_same_thread=False)
             _enter_wal(self._anchor)
-        with self.transaction(write=True) as db:
+        with self._transaction(write=True) as db:
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if version in (0, *_FROM):
                 steps = [_SCHEMA] if version == 0 else [_FROM[each] for each in range(version, _VERSION)]
@@ -74,6 +85,36 @@ class Database:
     @contextmanager
     def transaction(self, *, write: bool = False) -> Iterator[sqlite3.Connection]:
         """One transaction, rolled back when the block raises; a writing one waits for its turn."""
+        self._look()
+        with self._transaction(write=write) as db:
+            yield db
+
+    @property
+    def notice(self) -> str:
+        """What happened to the file while it was in use, in a sentence; empty where nothing did."""
+        self._look()
+        return self._notice
+
+    def _look(self) -> None:
+        if self._renewing.locked() or not self._path.exists():
+            self._renew()
+
+    def _renew(self) -> None:
+        """Begin again with an empty database: somebody deleted the file under the running app."""
+        with self._renewing:
+            if self._path.exists():  # another thread was faster
+                return
+            self._anchor.close()
+            with suppress(OSError):  # then opening it says why
+                for end in ("-wal", "-shm"):  # which belong to the one that has gone
+                    self._path.with_name(f"{self._path.name}{end}").unlink(missing_ok=True)
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._open()
+            self._notice = "The runs were deleted from the disk while the app ran: those of before are gone."
+            logger.warning("the run store %s was deleted: an empty one takes its place", self._path)
+
+    @contextmanager
+    def _transaction(self, *, write: bool = False) -> Iterator[sqlite3.Connection]:
         with self._errors(), closing(self._connect()) as db:
             db.execute("BEGIN IMMEDIATE" if write else "BEGIN")
             try:

@@ -94,6 +94,11 @@ class RunStore:
         self._db = Database(self.root / "runs.sqlite3")
         self._retention = Retention(self._db, self._files)  # which only a server's beat lets tidy up
 
+    @property
+    def notice(self) -> str:
+        """What happened to the store while it was in use, in a sentence; empty where nothing did."""
+        return self._db.notice
+
     def create(
         self, request: RunRequest, *, visitor: str = "", dataset_title: str = "", server: str = "", group: str = ""
     ) -> Run:

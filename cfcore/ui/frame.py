@@ -23,6 +23,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from cfcore import datasets
 from cfcore.datasets import SOURCES
 from cfcore.ratings import Ratings
+from cfcore.runs import StoreError
 from cfcore.ui import state
 from cfcore.ui.words import count, plain, sentence
 
@@ -100,6 +101,9 @@ def guard() -> Iterator[None]:
     """Turn an unexpected error into a sentence; fragments need their own, because they run again outside the page's."""
     try:
         yield
+    except StoreError as problem:  # a disk that went away, which no reload mends: its sentence says what to do
+        log.warning("the page could not use the run store: %s", problem)
+        st.error(sentence(str(problem)), icon=":material/error:")
     except Exception:  # the outermost boundary: whatever went wrong is logged in full, and a person sees a sentence
         log.exception("the page failed")
         st.error(UPDATED if changed_since_start() else FAILED, icon=":material/error:")
@@ -160,6 +164,8 @@ def _notices() -> None:
     status = state.jobs().status()
     if status.state == "failed":
         st.error(f"No worker can train at the moment. {sentence(status.message)}", icon=":material/error:")
+    if notice := state.store_notice():
+        st.warning(sentence(notice), icon=":material/hard_drive:")
     _download_notice()
 
 

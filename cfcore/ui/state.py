@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import logging
 import os
 import secrets
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,8 +31,10 @@ from cfcore.memory import LastUsed
 from cfcore.metrics import mse
 from cfcore.outcome import VECTORS
 from cfcore.ratings import Ratings, Split, make_split
-from cfcore.runs import RunStore
+from cfcore.runs import RunStore, StoreError
 from cfcore.ui.words import sentence
+
+log = logging.getLogger(__name__)
 
 PREFERRED, FALLBACK = "ml-100k", "sample"
 MOST_ARRAY_BYTES = 128e6  # of runs that people look at; a run on MovieLens 100K has about 1 MB, its snapshots 1 to 8
@@ -39,9 +44,23 @@ BASELINE_LIMIT = 2_000_000  # ratings: above it the page waits for the worker's 
 
 
 @st.cache_resource(show_spinner=False)
+def _store() -> tuple[RunStore, str]:
+    try:
+        return RunStore(), ""
+    except StoreError as problem:  # a disk that cannot be written to: everything works, for as long as this server does
+        log.warning("runs are kept in a temporary folder: %s", problem)
+        return RunStore(Path(tempfile.mkdtemp(prefix="latent-lab-"))), str(problem)
+
+
 def store() -> RunStore:
-    """The runs of everybody who uses this server."""
-    return RunStore()
+    """The runs of everybody who uses this server; in a temporary folder where theirs cannot be used."""
+    return _store()[0]
+
+
+def store_notice() -> str:
+    """What people should know about how their runs are kept; empty where all is well."""
+    kept, problem = _store()
+    return f"Runs are kept only until this server stops: {problem}." if problem else kept.notice
 
 
 @st.cache_resource(show_spinner=False)
