@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -14,7 +17,14 @@ from cfcore.runs import RunStore
 from cfcore.ui.state import name_of
 from tests.browser.conftest import Server
 
+T = TypeVar("T")
 QUICK = "approach=scratch&learning_rate=10&embedding_size=8&epochs=5"
+
+
+def in_a_thread(work: Callable[[], T]) -> T:
+    """Away from this thread, where a browser of another test may have an event loop already."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(work).result()
 
 
 def test_a_visit_without_a_browser_trains_and_is_told_from_another(tmp_path: Path) -> None:
@@ -33,7 +43,7 @@ def test_a_visit_without_a_browser_trains_and_is_told_from_another(tmp_path: Pat
         return await asyncio.gather(visit(), visit())
 
     try:
-        started = dict(asyncio.run(two()))
+        started = dict(in_a_thread(lambda: asyncio.run(two())))
         store = RunStore(tmp_path / "runs")
         kept = {name: [run.id for run in store.list(visitor=name)] for name in started}
         store.close()
@@ -54,13 +64,13 @@ def test_a_page_that_is_not_there_is_named(tmp_path: Path) -> None:
 
     try:
         with pytest.raises(SessionError, match="there is no page 'nowhere'"):
-            asyncio.run(visit())
+            in_a_thread(lambda: asyncio.run(visit()))
     finally:
         server.stop()
 
 
 def test_a_small_class_meets_no_error_and_all_its_runs_end() -> None:
-    section = load(minutes=1 / 6, people=2, browsers=0)
+    section = in_a_thread(lambda: load(minutes=1 / 6, people=2, browsers=0))
     values = {line.what: line.value for line in section.lines}
     assert values["errors that somebody saw, or that are in the log"] == 0, section.lines
     assert values["runs that were started and did not end as done"] == 0
