@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -39,7 +39,7 @@ def test_a_visit_without_a_browser_trains_and_is_told_from_another(tmp_path: Pat
             await session.press("Train")
             return name_of(cookie), session.query["run"]
 
-    async def two() -> list[tuple[str, str]]:
+    async def two() -> Sequence[tuple[str, str]]:
         return await asyncio.gather(visit(), visit())
 
     try:
