@@ -23,6 +23,7 @@ SECTIONS = {
     "peers": "benchmarks.peers",
     "ladder": "benchmarks.ladder",
     "pages": "benchmarks.pages",
+    "memory": "benchmarks.memory",
     "scale": "benchmarks.scale",
 }
 LIBRARIES = ("torch", "fastai", "numpy", "pandas", "streamlit", "scikit-learn")

@@ -24,11 +24,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import psutil
 from playwright.sync_api import Browser, Page, WebSocket, expect, sync_playwright
 
 from benchmarks.data import HERE
 from benchmarks.explore_browser import click_film, open_map
+from benchmarks.memory import tree_mb
 from benchmarks.table import Line, Section
 from benchmarks.timing import in_turns
 from cfcore.approaches import APPROACHES, BASELINES
@@ -238,13 +238,6 @@ def after_each_approach(browser: Browser, folder: Path) -> Memory:
         return Memory(f"a run of each approach, on {title}", tree_mb(server))
     finally:
         server.stop()
-
-
-def tree_mb(server: Server) -> float:
-    assert server.process is not None
-    top = psutil.Process(server.process.pid)
-    held = [each.memory_full_info().pss for each in (top, *top.children(recursive=True))]
-    return sum(held) / MEGABYTE
 
 
 def done(page: Page) -> None:

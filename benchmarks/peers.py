@@ -33,16 +33,17 @@ OURS = ("mf", "als")
 THEIRS = ("Surprise SVD", "LensKit ALS", "Cornac MF")
 HELD_OUT = 0.1  # of u1's training ratings, to choose settings on
 
-# Where the search for settings begins, which is where each of us stands as it comes, and the factor of a step.
-SEARCHED: Mapping[str, Mapping[str, tuple[float, float]]] = {
-    "mf": {"embedding_size": (20, 2), "weight_decay": (1.0, 1.25), "epochs": (8, 1.5), "learning_rate": (0.04, 1.5)},
-    "als": {"embedding_size": (20, 2), "weight_decay": (1.2, 1.25), "epochs": (6, 1.5)},
-    "Surprise SVD": {"n_factors": (100, 2), "reg_all": (0.02, 1.5), "n_epochs": (20, 1.5), "lr_all": (0.005, 1.5)},
-    "LensKit ALS": {"features": (50, 2), "regularization": (0.1, 1.25), "epochs": (10, 1.5)},
-    "Cornac MF": {"k": (10, 2), "lambda_reg": (0.02, 1.5), "max_iter": (20, 1.5), "learning_rate": (0.01, 1.5)},
+# Where the search for settings begins: where each of us stands as it comes. Least squares have no learning rate.
+SEARCHED: Mapping[str, Mapping[str, float]] = {
+    "mf": {"embedding_size": 20, "weight_decay": 1.0, "epochs": 8, "learning_rate": 0.04},
+    "als": {"embedding_size": 20, "weight_decay": 1.2, "epochs": 6},
+    "Surprise SVD": {"n_factors": 100, "reg_all": 0.02, "n_epochs": 20, "lr_all": 0.005},
+    "LensKit ALS": {"features": 50, "regularization": 0.1, "epochs": 10},
+    "Cornac MF": {"k": 10, "lambda_reg": 0.02, "max_iter": 20, "learning_rate": 0.01},
 }
 WHOLE = {"embedding_size", "epochs", "n_factors", "n_epochs", "features", "k", "max_iter"}  # numbers of something
 FACTORS = {"embedding_size", "n_factors", "features", "k"}
+STEP, STEP_OF_FACTORS = 1.25, 2.0  # times as large, or as small
 MOST_FACTORS = 200  # for any of us
 GAIN = 1e-4  # stars: a step that gains less ends the way in its direction
 
@@ -164,8 +165,8 @@ CUT = "All predictions are cut off at the ends of the scale."
 QUICKLY = f", once each. {CUT} Left out with `--quick`: the peers on u2 to u5, and all of us tuned."
 FULLY = (
     f", the median of {{repeat}} turns. {CUT} Tuned, by the error on a tenth of u1's training ratings: from the "
-    "settings as it comes, one setting at a time goes up or down by a factor for as long as that gains 0.0001 stars, "
-    "and so on until no step gains (factors at most {most}, for all of us); then trained anew on all of u1's training "
+    "settings as it comes, one setting at a time goes up or down, factors twofold, others by a quarter, for as long "
+    "as that gains 0.0001 stars, and so on until no step gains (factors at most {most}, for all of us); then trained anew on all of u1's training "
     "ratings. No test rating was looked at for it. u1 is the clean one: its training ratings, on which our defaults "
     "were chosen, are the test ratings of u2 to u5. Surprise's SVD is charged its whole fit: it tells no error before."
 )
@@ -180,12 +181,10 @@ def fit_ours(who: str, split: Split, settings: Mapping[str, Any]) -> Fit:
     return Fit(trained.fit_seconds, rmse(predictions, split.part(split.valid)[2]), so_far)
 
 
-def climb(
-    error: Callable[[Mapping[str, Any]], float], searched: Mapping[str, tuple[float, float]]
-) -> tuple[dict[str, Any], int]:
+def climb(error: Callable[[Mapping[str, Any]], float], searched: Mapping[str, float]) -> tuple[dict[str, Any], int]:
     """The settings from which no step of one of them lowers ``error`` by :data:`GAIN`, and how many were tried.
 
-    ``searched`` has the first value of each setting and the factor of a step.
+    ``searched`` has the first value of each setting.
     """
     tried: dict[tuple[float, ...], float] = {}
 
@@ -195,10 +194,11 @@ def climb(
             tried[key] = error(settings)
         return tried[key]
 
-    best: dict[str, Any] = {name: first for name, (first, _) in searched.items()}
+    best: dict[str, Any] = dict(searched)
     while True:
-        before = tell(best)
-        for name, (_, step) in searched.items():
+        before = best
+        for name in searched:
+            step = STEP_OF_FACTORS if name in FACTORS else STEP
             for factor in (step, 1 / step):
                 stood = best
                 while (there := {**best, name: _moved(name, best[name], factor)}) != best:
@@ -207,7 +207,7 @@ def climb(
                     best = there
                 if best is not stood:
                     break  # what lies the other way is where it came from
-        if tell(best) == before:
+        if best is before:
             return best, len(tried)
 
 

@@ -41,6 +41,7 @@ READS = {
     "pages/compare.py": ("runs", "group", "view"),
     "pages/explore.py": ("run", "film"),
     "pages/recommend.py": ("run", "you"),
+    "pages/classroom.py": ("room",),
 }
 
 

@@ -26,7 +26,7 @@ def test_each_is_tuned_from_where_it_stands_until_no_step_gains() -> None:
     assert set(peers.SEARCHED) == {*peers.OURS, *peers.THEIRS}
     for who in peers.OURS:
         preset = describe(who).preset
-        assert all(getattr(preset, name) == first for name, (first, _) in peers.SEARCHED[who].items())
+        assert all(getattr(preset, name) == first for name, first in peers.SEARCHED[who].items())
     asked: list[dict[str, float]] = []
 
     def error(settings: Mapping[str, float]) -> float:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 LOADING = "Starting: a fresh worker first loads PyTorch, about five seconds"
 LIVE_SECONDS = 0.4  # between two looks at the store: at least twice a second, with the time a look takes
+WAITING_SECONDS = 2.0  # the same for a run that has others before it: a class that waits must not slow the page down
 STATUS_HEIGHT = 76  # pixels, the same for every state
 MEAN, BIAS = "global mean", "user + movie bias"
 
@@ -36,10 +37,17 @@ def live_run(run: Run | None, request: RunRequest | None) -> None:
 
     Where there is no run yet the same places stand empty, with the baselines of what ``request`` would train on.
     """
-    active = run is not None and run.active
+    every = _pace(run) if run is not None and run.active else None
     if run is not None:
         request = run.request
-    st.fragment(_live, run_every=LIVE_SECONDS if active else None)(run.id if run else None, active, request)
+    st.fragment(_live, run_every=every)(run.id if run else None, every, request)
+
+
+def _pace(run: Run) -> float:
+    """Seconds between two looks at an active run."""
+    position = state.jobs().position(run.id) if run.status == "queued" else None
+    others = position is not None and (position > 1 or state.jobs().status().running > 0)
+    return WAITING_SECONDS if others else LIVE_SECONDS
 
 
 def baselines(run: Run | None, request: RunRequest | None) -> dict[str, float | None]:
@@ -56,11 +64,11 @@ def baselines(run: Run | None, request: RunRequest | None) -> dict[str, float | 
     return {MEAN: known.get("global_mean"), BIAS: known.get("bias")}
 
 
-def _live(run_id: str | None, was_active: bool, request: RunRequest | None) -> None:
+def _live(run_id: str | None, every: float | None, request: RunRequest | None) -> None:
     with guard():
         run = state.store().get(run_id) if run_id else None
-        if was_active and (run is None or not run.active):
-            st.rerun()  # the whole page, once: result, settings and the list of runs change with it
+        if every is not None and (run is None or not run.active or _pace(run) < every):
+            st.rerun()  # the whole page, once: result, settings and the list of runs change with it, or the pace
         with st.container(height=STATUS_HEIGHT, border=False, vertical_alignment="center"):
             if run is None:
                 st.markdown(":material/play_circle: Choose an approach and press **Train**: its loss falls here.")

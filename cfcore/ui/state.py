@@ -160,10 +160,15 @@ def visitor() -> str:
     """
     if "visitor" not in st.session_state:
         cookie = st.context.cookies.get("_streamlit_xsrf")
-        token = token_of(cookie) if isinstance(cookie, str) else b""  # AppTest has a mock there
-        name = hashlib.sha256(b"latent-lab" + token).hexdigest()[:32] if token else secrets.token_urlsafe(12)
-        st.session_state["visitor"] = name
+        name = name_of(cookie) if isinstance(cookie, str) else ""  # AppTest has a mock there
+        st.session_state["visitor"] = name or secrets.token_urlsafe(12)
     return st.session_state["visitor"]
+
+
+def name_of(cookie: str) -> str:
+    """The name that an XSRF cookie stands for; empty where it holds no token."""
+    token = token_of(cookie)
+    return hashlib.sha256(b"latent-lab" + token).hexdigest()[:32] if token else ""
 
 
 def token_of(cookie: str) -> bytes:
