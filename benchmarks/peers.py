@@ -43,7 +43,7 @@ SEARCHED: Mapping[str, Mapping[str, float]] = {
 }
 WHOLE = {"embedding_size", "epochs", "n_factors", "n_epochs", "features", "k", "max_iter"}  # numbers of something
 FACTORS = {"embedding_size", "n_factors", "features", "k"}
-STEP, STEP_OF_FACTORS = 1.25, 2.0  # times as large, or as small
+STEP, STEP_OF_FACTORS = 1.5, 2.0  # times as large, or as small
 MOST_FACTORS = 200  # for any of us
 GAIN = 1e-4  # stars: a step that gains less ends the way in its direction
 
@@ -165,10 +165,11 @@ CUT = "All predictions are cut off at the ends of the scale."
 QUICKLY = f", once each. {CUT} Left out with `--quick`: the peers on u2 to u5, and all of us tuned."
 FULLY = (
     f", the median of {{repeat}} turns. {CUT} Tuned, by the error on a tenth of u1's training ratings: from the "
-    "settings as it comes, one setting at a time goes up or down, factors twofold, others by a quarter, for as long "
-    "as that gains 0.0001 stars, and so on until no step gains (factors at most {most}, for all of us); then trained anew on all of u1's training "
-    "ratings. No test rating was looked at for it. u1 is the clean one: its training ratings, on which our defaults "
-    "were chosen, are the test ratings of u2 to u5. Surprise's SVD is charged its whole fit: it tells no error before."
+    "settings as it comes, one setting at a time goes up or down, factors twofold (to {most} at most, for all of us), "
+    "others one and a half times, for as long as that gains 0.0001 stars, and so on until no step gains; then trained "
+    "anew on all of u1's training ratings. No test rating was looked at for it. u1 is the clean one: its training "
+    "ratings, on which our defaults were chosen, are the test ratings of u2 to u5. Surprise's SVD is charged its whole "
+    "fit: it tells no error before its end."
 )
 
 
