@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -14,6 +15,7 @@ from cfcore.config import RunRequest, SplitConfig
 LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"  # none is taken for another: no I, L, O, 0 and 1
 CODE_LENGTH = 6  # 8.9e8 codes: with two hundred rooms, one guess in four million finds one
 NAME_LENGTH = 24
+UNSEEN = "\u115f\u1160\u3164\uffa0\u2800"  # letters and a sign, to Unicode, that show nothing
 
 
 class RoomError(ValueError):
@@ -111,10 +113,13 @@ def tidy_name(name: str) -> str:
     Raises:
         RoomError: nothing is left of it, or it is too long.
     """
-    kept = (" " if letter.isspace() else letter for letter in unicodedata.normalize("NFC", name))
-    name = " ".join("".join(letter for letter in kept if letter.isprintable()).split())
+    kept = (" " if letter.isspace() else letter for letter in name)
+    name = "".join(letter for letter in kept if letter.isprintable() and letter not in UNSEEN)
+    name = " ".join(unicodedata.normalize("NFC", name).split())
     if not any(letter.isalnum() for letter in name):
         raise RoomError("type a name with at least one letter or digit")
+    if re.fullmatch(r"person \d+|somebody", alike(name)):
+        raise RoomError(f"{name} is what the board calls people whose names are hidden: choose another name")
     if len(name) > NAME_LENGTH:
         raise RoomError(f"a name may have {NAME_LENGTH} letters, and this one has {len(name)}: choose a shorter one")
     return name

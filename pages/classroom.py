@@ -8,7 +8,7 @@ from cfcore.ratings import Ratings
 from cfcore.rooms import Room, tidy_code
 from cfcore.ui import state
 from cfcore.ui.classroom.board import board
-from cfcore.ui.classroom.door import door, look_at
+from cfcore.ui.classroom.door import door, show
 from cfcore.ui.classroom.student import student_panel
 from cfcore.ui.classroom.teacher import teacher_panel
 from cfcore.ui.frame import arrived, page
@@ -17,7 +17,7 @@ from cfcore.ui.frame import arrived, page
 def asked_for() -> str:
     """The code that the page was asked for, by a link or by what was pressed here."""
     if arrived() and "room" in st.query_params:
-        look_at(tidy_code(st.query_params["room"]))
+        show(tidy_code(st.query_params["room"]))
     return st.session_state.get("class", "")
 
 
@@ -56,7 +56,7 @@ def classroom(ratings: Ratings) -> None:
         if inside and joined is not None:
             student_panel(room, joined[1])
         if teaches and not inside:
-            st.button("Another class", icon=":material/arrow_back:", type="tertiary", on_click=look_at, args=("",))
+            st.button("Another class", icon=":material/arrow_back:", type="tertiary", on_click=show, args=("",))
     with right:
         board(room)
     state.write_address({"room": room.code})

@@ -11,6 +11,7 @@ from cfcore.approaches import make_config
 from cfcore.config import RunRequest, SplitConfig
 from cfcore.rooms import Room, Rules
 from cfcore.runs import Run
+from cfcore.ui import state
 from tests.pages_support import FakeJobs, button, finished, now, open_page, param, texts
 
 CLASS = "pages/classroom.py"
@@ -61,10 +62,13 @@ def test_a_class_is_opened_with_a_code_a_link_and_a_secret_that_is_shown_once(jo
     assert jobs.store.rooms.teach(room.code, secret, "other") == room
     assert param(app, "room") == room.code
     assert all(secret not in str(value) for value in app.query_params.values())
+    button(app, "Written down").click().run()
+    assert all(secret not in each.value for each in app.code)
     again = as_("tess", room=room.code)  # after a reload
     assert all(secret not in each.value for each in again.code)
     button(again, "Make a new secret").click().run()
     assert jobs.store.rooms.teach(room.code, again.code[1].value, "another") == room
+    assert not jobs.store.rooms.teaches(room.code, "other"), "who taught with the old one no longer does"
 
 
 def test_a_link_lets_a_student_in_and_they_are_still_in_after_a_reload(room: Room, jobs: FakeJobs) -> None:
@@ -130,14 +134,32 @@ def test_the_board_ranks_people_and_hides_the_names_that_the_teacher_hides(room:
     assert table["#"].tolist() == ["1", "2"]
     assert table["User + movie bias"].tolist() == ["22.2% below", "11.1% below"]
     app = as_("tess", room=room.code)
-    app.multiselect(f"class:hidden:{room.code}").set_value([2]).run()
+    jobs.store.rooms.hide(room.code, 1)  # by another teacher, since this page was drawn
+    hidden = f"class:hidden:{room.code}"
+    app.multiselect(now(app, hidden)).set_value([2]).run()
+    assert {each.number for each in jobs.store.rooms.people(room.code) if each.hidden} == {1, 2}
+    app.multiselect(now(app, hidden)).set_value([2]).run()
     assert app.dataframe[0].value["Name"].tolist() == ["Person 2", "Ann *1*"]
-    app.toggle(f"class:named:{room.code}").set_value(False).run()
+    app.toggle(now(app, f"class:named:{room.code}")).set_value(False).run()
     assert app.dataframe[0].value["Name"].tolist() == ["Person 2", "Person 1"]
     assert as_("ann").dataframe[0].value["Name"].tolist() == ["Person 2", "Person 1"]
     button(app, "Take all off").click().run()
     assert "Nothing on the board yet" in texts(app)
     assert len(jobs.store.list()) == 3
+    button(app, "Remove").click().run()
+    assert [each.name for each in jobs.store.rooms.people(room.code)] == ["=Bo"]
+
+
+def test_a_class_on_data_that_is_not_in_the_catalogue_keeps_it(jobs: FakeJobs) -> None:
+    """Set for everybody would otherwise put the first of the catalogue in its place, and empty the board."""
+    rules = Rules(dataset="upload-0123456789abcdef", split=SPLIT, approaches=("mf",))
+    room, _ = jobs.store.rooms.open(rules, "tess")
+    app = as_("tess", room=room.code)
+    button(app, "Set for everybody").click().run()
+    assert not app.exception
+    changed = jobs.store.rooms.get(room.code)
+    assert changed is not None
+    assert changed.rules.dataset == rules.dataset
 
 
 def test_the_teacher_sets_what_is_trained_closes_and_deletes(room: Room, jobs: FakeJobs) -> None:
@@ -209,14 +231,42 @@ def test_whoever_wants_no_run_shown_has_none_shown_and_may_show_one(room: Room, 
     assert jobs.store.rooms.shown(room.code) == {}
 
 
-def test_a_class_has_its_own_data_and_says_so(room: Room, jobs: FakeJobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cfcore.ui import state
-
+def test_a_class_has_its_own_data_and_the_chosen_set_waits(
+    room: Room, jobs: FakeJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(state.datasets, "on_disk", lambda name: True)
     app = as_("ann", "pages/train.py", dataset="ml-100k")
     assert not app.exception
-    assert any("Your class works with this data set" in each.value for each in app.warning)
     assert re.search(r"Sample \\\(simulated\\\) · [\d,]+ ratings", texts(app))
+    assert param(app, "dataset") == "sample"
+    assert not any("Your class works" in each.value for each in app.warning), "who follows a link has chosen nothing"
+    app.session_state["dataset"] = "ml-100k"
+    button(app, "Train").click().run()
+    assert [run.request.dataset for run in jobs.store.list(visitor="ann")] == ["sample"]
+    assert app.session_state["dataset"] == "ml-100k"  # for when they have left
+
+
+def test_what_a_class_keeps_closed_is_not_lost(room: Room, jobs: FakeJobs) -> None:
+    app = as_("ann", "pages/train.py", approach="mf", embedding_size="7")
+    assert "Kept by your class: embedding size 20" in texts(app)
+    jobs.store.rooms.leave("ann")
+    app.run()
+    assert next(each.value for each in app.number_input if each.label == "Embedding size") == 7
+
+
+def test_a_run_that_is_gone_or_not_allowed_is_not_shown_and_nothing_breaks(room: Room, jobs: FakeJobs) -> None:
+    run = fitting(jobs, "ann", 0.8)
+    other = finished(jobs, rmse=0.7, approach="bayes", visitor="ann")
+    jobs.store.rooms.take_off(run.id, "ann")
+    app = as_("ann")
+    boxes = {each.key: each for each in app.button if str(each.key).startswith("class:mine:")}
+    assert len(boxes) == 2
+    boxes[f"class:mine:{other.id}"].click().run()
+    assert any("does not train Variational Bayes" in each.value for each in app.warning)
+    jobs.store.delete(run.id)
+    next(each for each in app.button if each.key == f"class:mine:{run.id}").click().run()
+    assert not app.exception
+    assert jobs.store.rooms.shown(room.code) == {}
 
 
 def test_names_are_text_wherever_they_stand(jobs: FakeJobs) -> None:

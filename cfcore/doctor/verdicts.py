@@ -167,7 +167,7 @@ def too_low(facts: Facts) -> Finding | None:
         said.append(f"the train loss still fell by {1 - facts.train[-1] / facts.train[-1 - last]:.0%} {over}")
     if unlearned:
         said.append(
-            f"after {epochs(len(facts.train))} the valid loss of {loss(facts.valid[-1])} is above the "
+            f"after {epochs(len(facts.train))} the valid loss of {loss(facts.final)} is above the "
             f"{loss(facts.mean or 0)} of predicting the mean for everybody"
         )
     sentence = ", and ".join(said)
@@ -195,7 +195,7 @@ def too_little_data(facts: Facts) -> Finding | None:
     if facts.best == len(facts.valid):
         return None
     share = facts.n_train / facts.n_factors
-    if share >= 1 or facts.valid[-1] <= 1.25 * facts.train[-1]:
+    if share >= 1 or facts.final <= 1.25 * facts.train[-1]:
         return None
     return Finding(
         kind="too_little_data",
@@ -220,6 +220,8 @@ def overfitting(facts: Facts) -> Finding | None:
     best = facts.best - 1
     if not facts.valid[-1] > 1.01 * facts.valid[best] or not facts.train[-1] < facts.train[best]:
         return None
+    if not facts.final > 1.01 * facts.valid[best]:
+        return None  # it kept the weights of an epoch before that
     fix = (fixes.hold_back(facts) if facts.annealed else None) or fixes.shorter(facts)
     if facts.hopeless:
         fix = (fixes.usual(facts) if facts.annealed and facts.odd_rate else None) or fixes.restrain(facts)
@@ -276,7 +278,7 @@ def too_few(facts: Facts) -> Finding:
 
 def healthy(facts: Facts) -> Finding:
     """None of the verdicts applies; the sentence says what was looked at."""
-    within = " within 1% of" if facts.valid[-1] <= 1.01 * facts.valid.min() else f" at {loss(facts.valid[-1])};"
+    within = " within 1% of" if facts.final <= 1.01 * facts.valid.min() else f" at {loss(facts.final)};"
     said = [f"the valid loss ended{within} its lowest ({loss(facts.valid.min())}, epoch {facts.best})"]
     if facts.rmse is not None and facts.bias:
         said.append(f"the error is {1 - facts.rmse / math.sqrt(facts.bias):.1%} below that of user + movie bias")

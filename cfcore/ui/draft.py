@@ -8,6 +8,7 @@ sentence that says why, until the field is mended or something else sets it.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import streamlit as st
@@ -89,8 +90,8 @@ def is_article(key: str) -> bool:
     return not settings(key) and not split(key) and not wrong()
 
 
-def config(key: str, ratings: Ratings) -> RunConfig:
-    """The drafted configuration of ``key``, without what is the same as the preset.
+def config(key: str, ratings: Ratings, closed: Collection[str] = ()) -> RunConfig:
+    """The drafted configuration of ``key``, without what is the same as the preset; the ``closed`` settings are that.
 
     Raises:
         ValueError: two settings do not go together.
@@ -99,7 +100,9 @@ def config(key: str, ratings: Ratings) -> RunConfig:
     preset = make_config(key, scale=ratings.scale)
     for name in [name for name, value in changed.items() if getattr(preset, name) == value]:
         del changed[name]
-    return make_config(key, scale=ratings.scale, **changed)
+    return make_config(
+        key, scale=ratings.scale, **{name: value for name, value in changed.items() if name not in closed}
+    )
 
 
 def split_config(key: str, ratings: Ratings) -> SplitConfig:

@@ -133,7 +133,7 @@ def _arrived(title: str) -> bool:
 
 def _dataset_from_link() -> None:
     name = st.query_params.get("dataset")
-    if name is None or name == state.dataset():
+    if name is None or name == state.dataset() or state.rules():
         return
     if name not in SOURCES:
         state.tell(

@@ -50,9 +50,8 @@ def settings_form(approach: str, ratings: Ratings, closed: Collection[str] = ())
     Settings that are ``closed`` in the person's class have no field, and stand at their usual values.
     """
     preset = make_config(approach, scale=ratings.scale)
-    changed = draft.settings(approach)
+    changed = {name: value for name, value in draft.settings(approach).items() if name not in closed}
     for name in closed:
-        changed.pop(name, None)
         draft.wrong().pop(draft.field_key(approach, name), None)
     values = {name: changed.get(name, getattr(preset, name)) for name in describe(approach).settings}
     fields = {name: setting for name, setting in describe(approach).settings.items() if name not in closed}
@@ -71,7 +70,7 @@ def settings_form(approach: str, ratings: Ratings, closed: Collection[str] = ())
     if not fine:
         return None
     try:
-        return draft.config(approach, ratings)
+        return draft.config(approach, ratings, closed)
     except ValueError as problem:
         st.error(sentence(str(problem)), icon=":material/error:")
         return None

@@ -203,7 +203,7 @@ def dataset() -> str:
 
 
 def choose(name: str) -> None:
-    """Work with data set ``name`` from now on; in a class, which has its own, that is for later, and said."""
+    """Work with data set ``name`` from now on; in a class, which has its own, once the person has left it."""
     st.session_state["dataset"] = name
     if name != dataset():
         tell("Your class works with this data set: leave the class to work with another.")
@@ -211,7 +211,8 @@ def choose(name: str) -> None:
 
 def keep_dataset() -> None:
     """Stay with the present data set: somebody who has begun to work must not find other data under their settings."""
-    choose(dataset())
+    if rules() is None:
+        choose(dataset())
 
 
 def chosen_ratings() -> Ratings:
@@ -237,7 +238,7 @@ def told() -> list[str]:
 
 def address() -> dict[str, str]:
     """What of this module belongs in the address: the data set, where it was chosen from the catalogue."""
-    chosen = st.session_state.get("dataset")
+    chosen = dataset() if rules() else st.session_state.get("dataset")
     return {"dataset": chosen} if chosen is not None and chosen in datasets.SOURCES else {}
 
 

@@ -36,8 +36,12 @@ def test_a_class_is_played_through(
     teacher.goto(f"{server.url}/classroom")
     teacher.get_by_role("button", name="Open a class").click()
     expect(teacher.get_by_text("Code of this class")).to_be_visible()
-    shown = teacher.get_by_test_id("stCode")
-    link, secret = (shown.nth(k).inner_text().strip() for k in range(2))
+    link = teacher.get_by_test_id("stCode").inner_text().strip()
+    teacher.get_by_role("button", name="Your secret").click()
+    secret = teacher.get_by_test_id("stPopoverBody").get_by_test_id("stCode").inner_text().strip()
+    teacher.get_by_role("button", name="Written down").click()
+    expect(teacher.get_by_text(secret)).to_have_count(0)
+    teacher.keyboard.press("Escape")
     code = link.partition("room=")[2]
     assert re.fullmatch("[A-Z0-9]{6}", code)
     assert link == f"{server.url}/classroom?room={code}"
@@ -47,12 +51,14 @@ def test_a_class_is_played_through(
     for name, student in students.items():
         join(student, link, name)
     expect(teacher.get_by_text("3 people joined")).to_be_visible()  # without a press: the board is live
+    expect(teacher.get_by_role("combobox", name="Names to hide")).to_be_enabled()  # and so is what stands beside it
 
     for name, student in students.items():  # all at once: one worker, fair turns
         student.goto(f"{server.url}/train?approach={NAMES[name]}")
         student.get_by_role("button", name="Train", exact=True).click()
     table_says(teacher, list(NAMES))
     expect(teacher.get_by_text("3 runs on the board")).to_be_visible()
+    expect(teacher.get_by_role("button", name="Board, CSV")).to_be_enabled()
     for student in students.values():
         expect(student.get_by_text(re.compile("^Done ·"))).to_be_visible()
 

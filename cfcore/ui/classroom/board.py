@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import pandas as pd
 import streamlit as st
@@ -22,60 +23,85 @@ from cfcore.ui.frame import guard
 from cfcore.ui.result import config_line
 from cfcore.ui.words import error, percent
 
-LIVE_SECONDS = 2.0
+LIVE_SECONDS, CLOSED_SECONDS = 2.0, 10.0
 CURVES_HEIGHT = 360
 MOST_PIXELS = 460  # of the table: about twelve people, the rest by scrolling in it
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Board:
+    """What a board shows: ``runs`` on the class's data and split, and how many ``others`` are shown and are not.
+
+    The runs of ``places`` that are drawn, and those in training, have their histories; ``n_people`` have joined.
+    """
+
+    places: Sequence[Standing]
+    runs: Sequence[Run]
+    others: int
+    n_people: int
+
+
 def board(room: Room) -> None:
-    """The board, which keeps itself up to date for as long as the class is open."""
-    st.fragment(_board, run_every=None if room.closed else LIVE_SECONDS)(room.code)
+    """The board, which keeps itself up to date; slowly, once the class is closed."""
+    st.fragment(_board, run_every=CLOSED_SECONDS if room.closed else LIVE_SECONDS)(room)
 
 
 @st.cache_resource(ttl=LIVE_SECONDS / 2, max_entries=64, show_spinner=False, hash_funcs={Room: repr})
-def on(room: Room) -> tuple[list[Standing], list[Run], int]:
-    """The standings, the runs they are made of, and how many shown runs are on other data or another split.
-
-    Read once for all who look at the class in the same second: thirty browsers ask every other one.
-    """
-    rooms = state.store().rooms
-    shown = rooms.shown(room.code)
-    runs = state.store().get_many(list(shown))
+def read_board(room: Room) -> Board:
+    """Read once for all who look at the class in the same second: thirty browsers ask every other one."""
+    store = state.store()
+    shown, people = store.rooms.shown(room.code), store.rooms.people(room.code)
+    runs = store.get_many(list(shown), histories=False)
     fitting = on_the_board(room, shown, runs)
-    return standings(room, rooms.people(room.code), shown, runs), fitting, len(runs) - len(fitting)
+    places = standings(room, people, shown, fitting)
+    drawn = [each.best.id for each in places if each.best][:MOST_CURVES]
+    training = [each.training.id for each in places if each.training]
+    whole = {run.id: run for run in store.get_many([*drawn, *training])}
+    return Board(
+        places=[
+            replace(
+                each,
+                best=each.best and whole.get(each.best.id, each.best),
+                training=each.training and whole.get(each.training.id, each.training),
+            )
+            for each in places
+        ],
+        runs=fitting,
+        others=len(runs) - len(fitting),
+        n_people=len(people),
+    )
 
 
 def forget() -> None:
     """Read the boards anew, because what they show has changed."""
-    on.clear()
+    read_board.clear()
 
 
-def _board(code: str) -> None:
+def _board(room: Room) -> None:
     with guard():
-        room = state.store().rooms.get(code)
-        if room is None:
-            st.rerun()
-        state.store().rooms.look_at(code)
-        places, runs, others = on(room)
-        state.store().look_at(*(run.id for run in runs))
-        _summary(room, places, others)
-        if not runs:
+        if state.store().rooms.get(room.code) != room:
+            st.rerun()  # the whole page: what its left side says has changed
+        state.store().rooms.look_at(room.code)
+        seen = read_board(room)
+        state.store().look_at(*(run.id for run in seen.runs))
+        _summary(seen)
+        if not seen.runs:
             st.info("Nothing on the board yet: train a run, and it appears here.", icon=":material/leaderboard:")
             return
-        _table(places)
+        _table(seen.places)
         curves, best = st.columns([1.5, 1], gap="medium")
         with curves:
-            _curves(places)
+            _curves(seen.places)
         with best:
-            _best(places, runs)
+            _best(room, seen)
 
 
-def _summary(room: Room, places: Sequence[Standing], others: int) -> None:
-    people = how_many(len(state.store().rooms.people(room.code)), "person", "people")
-    training = sum(each.training is not None for each in places)
-    words = [f"{people} joined", f"{how_many(sum(each.n_runs for each in places), 'run', 'runs')} on the board"]
+def _summary(seen: Board) -> None:
+    training = sum(each.training is not None for each in seen.places)
+    words = [f"{how_many(seen.n_people, 'person', 'people')} joined"]
+    words += [f"{how_many(len(seen.runs), 'run', 'runs')} on the board"]
     words += [f"{training} in training or waiting"] if training else []
-    words += [f"{how_many(others, 'run', 'runs')} on other data or another split not shown"] if others else []
+    words += [f"{how_many(seen.others, 'run', 'runs')} on other data or another split not shown"] if seen.others else []
     st.caption(" · ".join(words))
 
 
@@ -144,12 +170,12 @@ def _curves(places: Sequence[Standing]) -> None:
         st.vega_lite_chart(spec=spec, width="stretch", key="class:curves", alt=compare_alt(drawn, view))
 
 
-def _best(places: Sequence[Standing], runs: Sequence[Run]) -> None:
+def _best(room: Room, seen: Board) -> None:
     """How the best error of the class fell."""
-    names = {each.visitor: each.who for each in places}
+    names = {each.visitor: each.who for each in seen.places}
     records = [
         Record(who=names.get(run.visitor, "Somebody"), at=run.finished or 0.0, rmse=run.metrics.valid_rmse)
-        for run in best_so_far(runs)
+        for run in best_so_far(seen.runs)
         if run.metrics is not None and run.metrics.valid_rmse is not None
     ]
     st.markdown("**The best so far**, in minutes since the first run")
@@ -157,7 +183,7 @@ def _best(places: Sequence[Standing], runs: Sequence[Run]) -> None:
         if not records:
             st.caption("No run has ended yet.")
             return
-        began = min(run.started or run.created for run in runs)
+        began = max(room.created, min(run.started or run.created for run in seen.runs))
         st.vega_lite_chart(
             spec=best_spec(records, began), width="stretch", key="class:best", alt=best_alt(records, began)
         )

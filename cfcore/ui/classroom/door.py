@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from cfcore.config import SplitConfig
+from cfcore.datasets import SOURCES
 from cfcore.limits import Limits
 from cfcore.ratings import Ratings
 from cfcore.rooms import CODE_LENGTH, NAME_LENGTH, RoomError, Rules
@@ -27,18 +28,23 @@ def door(ratings: Ratings, code: str) -> None:
     if mine:
         st.markdown("**Classes you teach**")
         for room in mine:
-            words = "closed" if room.closed else f"works with {room.rules.dataset}"
+            words = "closed" if room.closed else f"works with {title_of(room.rules.dataset)}"
             st.button(
                 f"{room.code} · {plain(words)}",
                 key=f"class:{room.code}",
                 type="tertiary",
                 icon=":material/groups:",
-                on_click=look_at,
+                on_click=show,
                 args=(room.code,),
             )
 
 
-def look_at(code: str) -> None:
+def title_of(dataset: str) -> str:
+    """A data set's title; its own name, where it is nobody's but this server's."""
+    return SOURCES[dataset].title if dataset in SOURCES else dataset
+
+
+def show(code: str) -> None:
     """Show this class from now on."""
     st.session_state["class"] = code
 
@@ -60,7 +66,7 @@ def _join(code: str) -> None:
     except RoomError as problem:
         st.error(sentence(str(problem)), icon=":material/error:")
     else:
-        look_at(room.code)
+        show(room.code)
         st.rerun()
 
 
@@ -84,7 +90,7 @@ def _open(ratings: Ratings) -> None:
         st.error(sentence(str(problem)), icon=":material/error:")
     else:
         st.session_state.setdefault(SECRETS, {})[room.code] = secret
-        look_at(room.code)
+        show(room.code)
         st.rerun()
 
 
@@ -101,5 +107,5 @@ def _teach(code: str) -> None:
     except RoomError as problem:
         st.error(sentence(str(problem)), icon=":material/error:")
     else:
-        look_at(room.code)
+        show(room.code)
         st.rerun()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import streamlit as st
 
 from cfcore.approaches import FIELDS, describe
-from cfcore.datasets import SOURCES
-from cfcore.rooms import Person, Room
+from cfcore.rooms import Person, Room, RoomError
 from cfcore.ui import draft, state
 from cfcore.ui.classroom.board import forget
+from cfcore.ui.classroom.door import title_of
 from cfcore.ui.settings import split_words
-from cfcore.ui.words import error, plain
+from cfcore.ui.words import error, plain, sentence
 
 MOST_LISTED = 8
 
@@ -36,11 +36,10 @@ def student_panel(room: Room, person: Person) -> None:
 
 def _task(room: Room) -> None:
     rules = room.rules
-    title = SOURCES[rules.dataset].title if rules.dataset in SOURCES else rules.dataset
     closed = {name for key in rules.approaches for name in rules.closed(key)}
     all_open = len(rules.approaches) == len(draft.CHOICES)
     what = "Train any approach" if all_open else "Train one of these"
-    st.markdown(f"{what} on {plain(title)} ({plain(split_words(rules.split).lower())}).")
+    st.markdown(f"{what} on {plain(title_of(rules.dataset))} ({plain(split_words(rules.split).lower())}).")
     if not all_open:
         st.markdown("\n".join(f"- {plain(describe(key).title)}" for key in rules.approaches))
     if closed:
@@ -61,27 +60,30 @@ def _my_runs(room: Room) -> None:
         return
     st.markdown("**Your runs here**")
     for run in runs:
-        on = run.id in shown
+        is_shown = run.id in shown
         measured = run.metrics.valid_rmse if run.metrics else None
         words = f"RMSE {error(measured)}" if measured is not None else run.status
         st.button(
             plain(f"{run.name or describe(run.request.config.approach).title} · {words}"),
             key=f"class:mine:{run.id}",
             type="tertiary",
-            icon=":material/check_box:" if on else ":material/check_box_outline_blank:",
-            help="On the board: press to take it off." if on else "Not on the board: press to show it.",
+            icon=":material/check_box:" if is_shown else ":material/check_box_outline_blank:",
+            help="On the board: press to take it off." if is_shown else "Not on the board: press to show it.",
             disabled=room.closed,
             on_click=_switch,
-            args=(run.id, not on),
+            args=(run.id, not is_shown),
         )
 
 
 def _switch(run_id: str, on: bool) -> None:
-    rooms = state.store().rooms
-    if on:
-        rooms.show([run_id], state.visitor())
+    rooms, rules = state.store().rooms, state.rules()
+    if on and rules is not None:
+        try:
+            rooms.show([run_id], state.visitor(), state.ratings(rules.dataset).scale)
+        except RoomError as problem:
+            state.tell(sentence(str(problem)))
     else:
-        rooms.take_off(run_id)
+        rooms.take_off(run_id, state.visitor())
     forget()
 
 

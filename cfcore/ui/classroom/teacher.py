@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
+from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import streamlit as st
 
@@ -15,17 +18,20 @@ from cfcore.export.board import board_csv
 from cfcore.export.tables import runs_json
 from cfcore.rooms import Room, Rules
 from cfcore.ui import draft, state
-from cfcore.ui.classroom.board import forget, on
-from cfcore.ui.classroom.door import SECRETS
+from cfcore.ui.classroom.board import forget, read_board
+from cfcore.ui.classroom.door import SECRETS, title_of
+from cfcore.ui.components import shows
+from cfcore.ui.frame import guard
 from cfcore.ui.settings import SPLIT_TITLES
 from cfcore.ui.words import plain, sentence
+
+PEOPLE_SECONDS = 5.0  # between two looks at who has joined
 
 
 def teacher_panel(room: Room, link: str) -> None:
     _way_in(room, link)
     _rules_form(room)
-    _names(room)
-    _export(room)
+    st.fragment(_people_and_export, run_every=PEOPLE_SECONDS)(room)  # people come and train while nobody presses
     _end(room)
 
 
@@ -34,37 +40,44 @@ def _way_in(room: Room, link: str) -> None:
         st.metric("Code of this class", room.code)
         st.caption("A link for your students:")
         st.code(link, language=None, wrap_lines=True)
-        secret = st.session_state.get(SECRETS, {}).get(room.code)
-        if secret:
-            st.caption("Your secret, to teach this class from another browser. It is shown only now: write it down.")
-            st.code(secret, language=None, wrap_lines=True)
+        if urlsplit(link).hostname in ("localhost", "127.0.0.1", "::1"):
+            st.caption("It works on this computer only: for others, put its name or address on the network into it.")
+        _secret(room)
+
+
+def _secret(room: Room) -> None:
+    """Behind a press, because the class may be looking at this page."""
+    given = st.session_state.setdefault(SECRETS, {})
+    with st.popover("Your secret", icon=":material/key:"):
+        if room.code in given:
+            st.markdown("With it you can teach this class from another browser. Write it down: it is not shown again.")
+            st.code(given[room.code], language=None, wrap_lines=True)
+            st.button("Written down", on_click=given.pop, args=(room.code,))
         else:
-            st.button(
-                "Make a new secret",
-                icon=":material/key:",
-                type="tertiary",
-                help="It lets you teach this class from another browser; the one before it is then of no use.",
-                on_click=_new_secret,
-                args=(room.code,),
+            st.markdown(
+                "It was shown when the class was opened. A new one takes its place: the old one is then of no use, "
+                "and whoever else teaches this class no longer does."
             )
+            st.button("Make a new secret", on_click=_new_secret, args=(room.code,))
 
 
 def _new_secret(code: str) -> None:
-    st.session_state.setdefault(SECRETS, {})[code] = state.store().rooms.new_secret(code)
+    st.session_state.setdefault(SECRETS, {})[code] = state.store().rooms.new_secret(code, state.visitor())
 
 
 def _rules_form(room: Room) -> None:
     """Data, split, approaches and controls; nothing changes before the button is pressed."""
     rules = room.rules
     here = [name for name in SOURCES if datasets.on_disk(name)]
+    here += [rules.dataset] if rules.dataset not in here else []  # an upload, or one that has left the disk
     kinds = _kinds(rules.dataset)
     with st.form("class-rules"):
         st.markdown("**What this class trains**")
         dataset = st.selectbox(
             "Data set",
             here,
-            index=here.index(rules.dataset) if rules.dataset in here else 0,
-            format_func=lambda name: SOURCES[name].title,
+            index=here.index(rules.dataset),
+            format_func=title_of,
             help="The Data page downloads others.",
         )
         kind = st.selectbox(
@@ -97,7 +110,7 @@ def _rules_form(room: Room) -> None:
         return
     if kind not in _kinds(dataset):
         st.error(
-            f"{plain(SOURCES[dataset].title)} has no split {plain(SPLIT_TITLES[kind])}: choose another split first.",
+            f"{plain(title_of(dataset))} has no split {plain(SPLIT_TITLES[kind])}: choose another split first.",
             icon=":material/error:",
         )
         return
@@ -118,35 +131,50 @@ def _kinds(dataset: str) -> list[str]:
         return [kind for kind in SPLIT_TITLES if kind not in FOLDS]
 
 
+def _people_and_export(room: Room) -> None:
+    with guard():
+        _names(room)
+        _export(room)
+
+
 def _names(room: Room) -> None:
-    rooms = state.store().rooms
-    people = rooms.people(room.code)
+    people = state.store().rooms.people(room.code)
     names = {person.number: person.name for person in people}
     with st.container(border=True):
         st.markdown("**Names**")
         st.toggle(
             "Show names on the board",
-            value=room.named,
-            key=f"class:named:{room.code}",
-            on_change=lambda: rooms.change(room.code, named=st.session_state[f"class:named:{room.code}"]),
             help="Otherwise everybody is Person 1, Person 2, and so on.",
+            **shows(f"class:named:{room.code}", room.named, partial(_show_names, room.code)),
         )
-        key = f"class:hidden:{room.code}"
+        hidden = [person.number for person in people if person.hidden]
         st.multiselect(
             "Names to hide",
-            [person.number for person in people],
-            default=[person.number for person in people if person.hidden],
+            list(names),
             format_func=lambda number: names[number],
-            key=key,
             placeholder="None hidden",
-            on_change=_hide,
-            args=(room.code, key),
             disabled=not people or not room.named,
+            **shows(f"class:hidden:{room.code}", hidden, partial(_hide, room.code, frozenset(hidden))),
         )
+        with st.popover("Remove somebody", icon=":material/person_remove:", disabled=not people):
+            st.markdown("Puts a person out of the class, and their runs off the board.")
+            number = st.selectbox("Who", list(names), format_func=lambda number: names[number], key="class:who")
+            st.button("Remove", type="primary", disabled=number is None, on_click=_remove, args=(room.code, number))
 
 
-def _hide(code: str, key: str) -> None:
-    state.store().rooms.hide(code, st.session_state[key])
+def _show_names(code: str, named: bool) -> None:
+    state.store().rooms.change(code, named=named)
+
+
+def _hide(code: str, before: Collection[int], now: Collection[int]) -> None:
+    """Only what this press has changed: another teacher may have hidden somebody meanwhile."""
+    for number in {*before} ^ {*now}:
+        state.store().rooms.hide(code, number, hidden=number in now)
+    forget()
+
+
+def _remove(code: str, number: int) -> None:
+    state.store().rooms.remove(code, number)
     forget()
 
 
@@ -156,12 +184,13 @@ def _clear(code: str) -> None:
 
 
 def _export(room: Room) -> None:
-    places, runs, _ = on(room)
-    options: dict[str, Any] = {"on_click": "ignore", "width": "stretch", "disabled": not runs}
+    """Downloads are read when they are pressed, so that they hold what the board shows then."""
+    empty = not read_board(room).runs
+    options: dict[str, Any] = {"on_click": "ignore", "width": "stretch", "disabled": empty}
     left, right = st.columns(2, gap="small")
     left.download_button(
         "Board, CSV",
-        data=lambda: board_csv(places, runs),
+        data=partial(_csv, room.code),
         file_name=f"class-{room.code}.csv",
         mime="text/csv",
         icon=":material/download:",
@@ -170,13 +199,27 @@ def _export(room: Room) -> None:
     )
     right.download_button(
         "Runs, JSON",
-        data=lambda: runs_json([replace(run, visitor="") for run in runs]),
+        data=partial(_json, room.code),
         file_name=f"class-{room.code}.json",
         mime="application/json",
         icon=":material/data_object:",
         help="Every run on the board with every epoch, without names.",
         **options,
     )
+
+
+def _csv(code: str) -> str:
+    room = state.store().rooms.get(code)
+    if room is None:
+        return ""
+    seen = read_board(room)
+    return board_csv(seen.places, state.store().get_many([run.id for run in seen.runs]))
+
+
+def _json(code: str) -> str:
+    room = state.store().rooms.get(code)
+    runs = state.store().get_many([run.id for run in read_board(room).runs]) if room else []
+    return runs_json([replace(run, name="") for run in runs])
 
 
 def _end(room: Room) -> None:
