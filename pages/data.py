@@ -4,52 +4,16 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from cfcore import charts
-from cfcore.illustrate import random_corner, top_corner
 from cfcore.ratings import Ratings
 from cfcore.ui import state
-from cfcore.ui.components import at_a_glance, choose_one, how_many, show_table, terms_of_use, titles, user_names
+from cfcore.ui.components import at_a_glance, how_many, show_table, terms_of_use
 from cfcore.ui.frame import page
+from cfcore.ui.pictures import matrix, spread_of_ratings
 from cfcore.ui.sources import catalogue, upload
 from cfcore.ui.words import count
 
 ROW, TABLE = 35, 420  # pixels: one row of a table, and the highest a table may be
 MOST_ROWS = 2000  # sent to the browser; a search goes through all
-CORNERS = {"Busiest corner": top_corner, "Random corner": random_corner}
-
-
-def spread_of_ratings(ratings: Ratings) -> None:
-    left, right = st.columns(2, gap="medium")
-    with left:
-        st.markdown("**Which ratings are given**")
-        st.altair_chart(
-            charts.data.rating_histogram(ratings.rating),
-            width="stretch",
-            alt=charts.data.rating_histogram_alt(ratings.rating),
-        )
-    with right:
-        st.markdown("**Who gets them: ratings of each movie**")
-        per_item = np.bincount(ratings.item_idx, minlength=ratings.n_items)
-        st.altair_chart(
-            charts.data.popularity_curve(per_item), width="stretch", alt=charts.data.popularity_alt(per_item)
-        )
-        st.caption(charts.data.popularity_alt(per_item))
-
-
-def matrix(ratings: Ratings) -> None:
-    st.markdown("**The user x movie matrix**")
-    which = choose_one("Corner", {name: name for name in CORNERS}, "corner")
-    corner = CORNERS[which](ratings, 15, 20)
-    st.altair_chart(
-        charts.data.matrix_corner(
-            corner.matrix, user_names(ratings, corner.user_idx), titles(ratings, corner.item_idx), scale=ratings.scale
-        ),
-        width="stretch",
-        alt=charts.data.matrix_corner_alt(corner.matrix),
-    )
-    st.caption(
-        f"{charts.data.matrix_corner_alt(corner.matrix)} To predict what would stand in a hole is the whole task."
-    )
 
 
 @st.cache_data(max_entries=3, show_spinner=False)

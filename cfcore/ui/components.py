@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,9 @@ from streamlit.delta_generator import DeltaGenerator
 
 from cfcore.ratings import Ratings
 from cfcore.ui.words import cell, count, percent, plain
+
+if TYPE_CHECKING:
+    from cfcore.charts.scales import Picture
 
 ROW = 35  # pixels of a table's row
 
@@ -41,6 +44,12 @@ def at_a_glance(ratings: Ratings) -> None:
         border=True,
         help="The share of the user x movie matrix that holds a rating.",
     )
+
+
+@st.cache_data(max_entries=24, show_spinner=False)
+def spec_of(key: str, _draw: Callable[[], Picture]) -> dict[str, Any]:
+    """The specification of a chart that is the same for all visits under this key: Altair checks each for long."""
+    return _draw().to_dict()
 
 
 def terms_of_use(ratings: Ratings) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import numpy as np
 import streamlit as st
 
@@ -9,58 +12,63 @@ from cfcore import charts
 from cfcore.approaches import ARTICLE, describe
 from cfcore.illustrate import fit_factors, typical_corner
 from cfcore.ratings import Ratings
-from cfcore.ui import draft
+from cfcore.ui import draft, state
 from cfcore.ui.components import how_many, titles, user_names
 
 
 def the_idea(ratings: Ratings) -> None:
     """The corner of the matrix, two factors a side fitted to it, and the corner with its holes filled."""
-    corner = typical_corner(ratings, 8, 9)
-    factors = fit_factors(corner.matrix)
-    users, movies = user_names(ratings, corner.user_idx), titles(ratings, corner.item_idx, 20)
-    height = 290
+    drawn = _idea(ratings.about.name)
     before, between, after = st.columns([1.25, 1, 1.25], gap="medium")
     with before:
-        people = how_many(len(users), "person", "people")
-        films = how_many(len(movies), "well-known movie", "well-known movies")
-        st.markdown(f"**1. Ratings, with holes.** {people}, {films}.")
-        st.altair_chart(
-            charts.data.matrix_corner(corner.matrix, users, movies, scale=ratings.scale, height=height),
-            width="stretch",
-            alt=charts.data.matrix_corner_alt(corner.matrix),
-        )
+        st.markdown(f"**1. Ratings, with holes.** {drawn['who']}.")
+        _picture(drawn["given"])
     with between:
         st.markdown("**2. Two factors for each.** Learned from the ratings alone.")
-        left, right = st.columns(2, gap="small")
-        left.altair_chart(
-            charts.data.factor_matrix(factors.user, users, ["1", "2"], height=height - 82),
-            width="stretch",
-            alt=charts.data.factor_matrix_alt(factors.user, "one row for each user"),
-        )
-        right.altair_chart(
-            charts.data.factor_matrix(factors.item, movies, ["1", "2"], height=height - 82),
-            width="stretch",
-            alt=charts.data.factor_matrix_alt(factors.item, "one row for each movie"),
-        )
+        for column, side in zip(st.columns(2, gap="small"), ("users", "movies"), strict=True):
+            with column:
+                _picture(drawn[side])
         st.caption(
             "A prediction multiplies a user's two numbers with the movie's two, adds them up, and adds the mean."
         )
     with after:
         st.markdown("**3. Holes filled.** Numbers with a decimal are predictions.")
-        filled = np.clip(factors.predict(), *ratings.scale)
-        given = np.isfinite(corner.matrix)
-        st.altair_chart(
-            charts.data.matrix_corner(
-                np.where(given, corner.matrix, filled),
-                users,
-                movies,
-                scale=ratings.scale,
-                given=given,
-                height=height,
-            ),
-            width="stretch",
-            alt=f"The same grid with its {int((~given).sum())} empty cells filled by predictions.",
+        _picture(drawn["filled"])
+
+
+def _picture(drawn: tuple[dict[str, Any], str]) -> None:
+    spec, alt = drawn
+    st.vega_lite_chart(spec=spec, width="stretch", alt=alt)
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def _idea(name: str) -> dict[str, Any]:
+    """The pictures as specifications with their sentences, once for all visits: Altair checks them for 0.2 s."""
+    ratings, height = state.ratings(name), 290
+    corner = typical_corner(ratings, 8, 9)
+    factors = fit_factors(corner.matrix)
+    users, movies = user_names(ratings, corner.user_idx), titles(ratings, corner.item_idx, 20)
+    filled, given = np.clip(factors.predict(), *ratings.scale), np.isfinite(corner.matrix)
+    cells = partial(charts.data.matrix_corner, users=users, items=movies, scale=ratings.scale, height=height)
+    sides = {
+        side: (
+            charts.data.factor_matrix(values, names, ["1", "2"], height=height - 82).to_dict(),
+            charts.data.factor_matrix_alt(values, f"one row for each {one}"),
         )
+        for side, values, names, one in (
+            ("users", factors.user, users, "user"),
+            ("movies", factors.item, movies, "movie"),
+        )
+    }
+    people, films = how_many(len(users), "person", "people"), "well-known movie"
+    return sides | {
+        "who": f"{people}, {how_many(len(movies), films, f'{films}s')}",
+        "given": (cells(corner.matrix).to_dict(), charts.data.matrix_corner_alt(corner.matrix)),
+        "filled": (
+            cells(np.where(given, corner.matrix, filled), given=given).to_dict(),
+            f"The same grid with its {int((~given).sum())} empty cells filled by predictions.",
+        ),
+    }
 
 
 def ways_to_train() -> None:
