@@ -16,6 +16,7 @@ FLOAT = 4  # bytes of a float32
 DEFAULT_LIMIT_MB = 2000
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc's numbers for what mallopt() sets
 _KEPT_BYTES, _LARGEST_KEPT = 128 << 20, 32 << 20  # in all, and of one piece, which is the most that glibc allows
+_GROWN_BYTES = 64 << 20  # beyond what an epoch usually takes
 
 
 def limit_bytes() -> float:
@@ -93,6 +94,26 @@ def give_back_freed_memory() -> None:
     trim = _of_malloc("malloc_trim")
     if trim is not None:
         trim(0)
+
+
+class GiveBackWhenGrown:
+    """Gives freed memory back, when called, wherever the process has grown since; for the end of each epoch.
+
+    What an epoch keeps lies between pieces that it frees, which are then too small for the next one: with
+    :func:`reuse_freed_memory`, 150 epochs of ``scratch`` grew from 0.54 to 1.3 GB.
+    """
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._usual: float | None = None  # bytes, after the first epoch since something was given back
+
+    def __call__(self) -> None:
+        held = self._process.memory_info().rss
+        if self._usual is None:
+            self._usual = held
+        elif held > self._usual + _GROWN_BYTES:
+            give_back_freed_memory()
+            self._usual = None
 
 
 def _of_malloc(name: str) -> Callable[..., int] | None:

@@ -17,13 +17,14 @@ from cfcore.approaches.info import ApproachInfo
 from cfcore.approaches.registry import APPROACHES, ARTICLE, BASELINES
 from cfcore.approaches.settings import FIELDS, Setting
 from cfcore.config import RunConfig
-from cfcore.memory import PeakMemory, reuse_freed_memory
+from cfcore.memory import GiveBackWhenGrown, PeakMemory, reuse_freed_memory
 from cfcore.metrics import mae, mse, rmse
 from cfcore.models import DotModel, Model
 from cfcore.ranking import rank_metrics, users_to_ask
 from cfcore.ratings import Split
 from cfcore.training import (
     Approach,
+    EpochResult,
     Metrics,
     OnBatch,
     OnEpoch,
@@ -51,7 +52,10 @@ __all__ = [
 
 
 def load(key: str) -> Approach:
-    """Import the module that trains ``key`` (with torch or fastai, where it needs them)."""
+    """Import the module that trains ``key`` (with torch or fastai, where it needs them).
+
+    From then on the process keeps what it frees (:func:`cfcore.memory.reuse_freed_memory`).
+    """
     # Read once, when torch is loaded: threads that wait for each other sleep rather than spin. On a machine whose
     # cores are taken, spinning made an epoch of `scratch` twenty times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -86,10 +90,16 @@ def train(
     if config.learning_rate is not None:
         lower_rate = info.lower_rate(config, scale=split.ratings.scale, n_train=len(split.train))
     recorder = Recorder(split, config, on_epoch, on_batch, lower_rate)
+    give_back = GiveBackWhenGrown()
+
+    def at_epoch(result: EpochResult) -> None:
+        recorder.on_epoch(result)
+        give_back()
+
     approach = load(config.approach)  # before the clock starts: importing fastai takes seconds, once
     watch = Stopwatch()
     with PeakMemory() as memory:
-        model = approach.train(split, config, recorder.on_start, recorder.on_epoch, recorder.on_batch)
+        model = approach.train(split, config, recorder.on_start, at_epoch, recorder.on_batch)
         fit_seconds = watch.lap()
     users, items, _ = split.part(split.valid)
     predictions = model.predict(users, items)
