@@ -73,7 +73,7 @@ class Sample:
 
 async def _person(url: str, seen: Seen, until: float, chance: random.Random) -> None:
     """One visit after another, each of somebody else, until ``until`` (on the clock of ``time.monotonic``)."""
-    await asyncio.sleep(chance.uniform(0, THINK_SECONDS[1]))
+    await asyncio.sleep(min(chance.uniform(0, THINK_SECONDS[1]), 0.3 * (until - time.monotonic())))
     while time.monotonic() < until:
         leaves = min(until, time.monotonic() + chance.uniform(*STAY_SECONDS))
         try:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cfcore.database import StoreError
+from cfcore.database import FolderError, StoreError
 from cfcore.disk import full, is_full
 
 RUN_ID = re.compile(r"[A-Za-z0-9_-]{16}")  # what secrets.token_urlsafe(12) makes; ids come from links, so check first
@@ -32,7 +32,7 @@ class ArrayFiles:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StoreError(
+            raise FolderError(
                 f"the run store {folder.parent} cannot be used ({error.strerror}): check the folder's permissions and "
                 "free space, or set CFCORE_RUNS_DIR to another folder"
             ) from error

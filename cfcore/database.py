@@ -10,6 +10,7 @@ import itertools
 import logging
 import os
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,9 @@ from pathlib import Path
 
 from cfcore.disk import Reserve, full, is_full
 from cfcore.training import EpochResult
+
+if sys.platform != "win32":
+    import fcntl
 
 _VERSION = 4
 _BUSY_SECONDS = 20
@@ -70,6 +74,10 @@ class StoreError(ValueError):
     """The run store cannot be used, or does not hold what was asked for."""
 
 
+class FolderError(StoreError):
+    """The store's folder cannot be made, or not be written."""
+
+
 class Database:
     """The database at ``path``, created when it is not there; its folder must exist.
 
@@ -80,13 +88,13 @@ class Database:
         StoreError: it cannot be opened, or was written by another version; so does every transaction.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, beside: Sequence[Path] = ()) -> None:
+        """``beside`` are folders that belong to it, and are set aside with it."""
+        self._path, self._beside = path, beside
         self.notice = ""
         self._reserve = Reserve(path.with_name("reserve"))
         self._anchor: sqlite3.Connection | None = None
-        self._turns = threading.Condition()  # guards what follows, and new beginnings
-        self._busy = 0  # transactions under way
+        self._lock = threading.Lock()  # guards new beginnings
         self._reserve.look()
         with self._errors():
             try:
@@ -102,12 +110,10 @@ class Database:
         if write:
             self._reserve.look()
         with self._errors():
-            self._enter()
-            try:
-                with self._within(write) as db:
-                    yield db
-            finally:
-                self._leave()
+            if self._vanished():
+                self._begin_anew()
+            with self._within(write) as db:
+                yield db
 
     def close(self) -> None:
         """Let go of the file."""
@@ -145,50 +151,44 @@ class Database:
             db.commit()
 
     def _connect(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
+        # Only a file that is there: one that vanishes at this moment must not come back empty.
+        address = f"{self._path.absolute().as_uri()}?mode=rw"
+        db = sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
         db.row_factory = sqlite3.Row
         db.text_factory = lambda text: text.decode(errors="replace")  # one damaged name must not hide all others
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA synchronous = NORMAL")  # with WAL: a power cut may lose the last epochs, never the database
         return db
 
-    def _enter(self) -> None:
-        """Begin a transaction; where the file is gone, once the others have ended and with a new one."""
-        with self._turns:
-            if not self._path.exists() and self._alone() and not self._path.exists():
-                self.close()
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._begin()
-                self.notice = (
-                    f"the run store {self._path} was removed while the app was running: the runs in it are gone, and a "
-                    "new store was begun"
-                )
-            self._busy += 1
+    def _vanished(self) -> bool:
+        try:
+            self._path.stat()
+        except FileNotFoundError:
+            return True
+        except OSError:  # a drive of the network that hiccups
+            pass
+        return False
 
-    def _leave(self) -> None:
-        with self._turns:
-            self._busy -= 1
-            self._turns.notify_all()
-
-    def _alone(self) -> bool:
-        """Wait until no transaction is under way. One that ended later would take the new file's log with it: SQLite
-        removes the log of a database that it closes, and knows it by its name."""
-        return self._turns.wait_for(lambda: not self._busy, _BUSY_SECONDS)
+    def _begin_anew(self) -> None:
+        """Begin again where the file is gone, unless another thread has done so by now."""
+        with self._lock:
+            if not self._vanished():
+                return
+            self.close()
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._begin()
+            self.notice = "the run store was removed while the app was running: a new one was begun, without the runs"
+            logger.error("%s (%s)", self.notice, self._path)
 
     def _mend(self, error: sqlite3.Error) -> None:
-        """Set a damaged file aside and begin a new one, unless another thread has done so by now."""
-        with self._turns:
-            if not self._alone():
-                return
-            aside = _set_aside(self._path) if self._damaged() else None
+        """Set a damaged file aside and begin a new one, unless another thread or server has done so by now."""
+        with self._lock, _only_one(self._path.with_name("lock")):
+            aside = _set_aside(self._path, self._beside) if self._damaged() else None
             self.close()
             self._begin()
-            if aside is not None:
-                self.notice = (
-                    f"the run store was damaged ({error}): it was set aside as {aside}, and a new one was begun; "
-                    f"'sqlite3 {aside.name} .recover' may bring back what was in it"
-                )
-                logger.error(self.notice)
+        if aside is not None:
+            self.notice = f"the run store was damaged: it was set aside as {aside.name}, and a new one was begun"
+            logger.error("%s (%s: %s); 'sqlite3 %s .recover' may help", self.notice, self._path, error, aside)
 
     def _damaged(self) -> bool:
         try:
@@ -210,7 +210,8 @@ class Database:
                     raise StoreError(self.notice) from error
             if is_full(error):
                 raise StoreError(full(self._path.parent)) from error
-            raise StoreError(
+            kind = FolderError if _is_the_folders(error) else StoreError
+            raise kind(
                 f"the run store {self._path} cannot be used ({error}): check the folder's permissions and free space, "
                 "move the file away, or set CFCORE_RUNS_DIR to another folder"
             ) from error
@@ -221,18 +222,39 @@ class _Damaged(sqlite3.DatabaseError):
 
 
 def _check(db: sqlite3.Connection) -> None:
-    found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if found != "ok":
-        raise _Damaged(" ".join(found.split()))
+    """Read the whole file; a page that nothing uses any more is no damage."""
+    said = [line for (text,) in db.execute("PRAGMA quick_check") for line in text.splitlines()]
+    faults = [line for line in said if line != "ok" and not line.startswith("***") and not line.endswith("never used")]
+    if faults:
+        raise _Damaged(faults[0])
 
 
 def _is_damage(error: sqlite3.Error) -> bool:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without what SQLite adds to it
-    return isinstance(error, _Damaged) or code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return isinstance(error, _Damaged) or _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-def _set_aside(path: Path) -> Path:
-    """Rename a database and what SQLite keeps beside it; gives its new name, which nothing had before."""
+def _is_the_folders(error: Exception) -> bool:
+    """Whether no file could be made or written there, whatever is in it."""
+    return isinstance(error, OSError) or _code(error) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+
+
+def _code(error: Exception) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF  # without what SQLite adds to it
+
+
+@contextmanager
+def _only_one(path: Path) -> Iterator[None]:
+    """Of all processes that come here with this file, one at a time (but for Windows, which has no such locks)."""
+    if sys.platform == "win32":
+        yield
+        return
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _set_aside(path: Path, beside: Sequence[Path]) -> Path:
+    """Rename a database and what belongs to it; gives its new name, which nothing had before."""
     for number in itertools.count(1):
         aside = path.with_name(f"{path.stem}.damaged-{number}{path.suffix}")
         if not any(Path(f"{aside}{ending}").exists() for ending in _ENDINGS):
@@ -240,6 +262,9 @@ def _set_aside(path: Path) -> Path:
     for ending in reversed(_ENDINGS):  # the log first: without its database it would be taken for the new one's
         with suppress(FileNotFoundError):
             os.rename(f"{path}{ending}", f"{aside}{ending}")
+    for folder in beside:
+        with suppress(OSError):
+            os.rename(folder, folder.with_name(f"{folder.name}.damaged-{number}"))
     return aside
 
 

@@ -205,6 +205,7 @@ class Jobs:
         """Every few seconds: say that we are alive, and look after the cluster."""
         with contextlib.suppress(StoreError):  # the cluster is looked after also while the disk is full
             self._store.beat(self._server)
+            self._store.fail_orphans()  # of a container that was replaced: known to be gone only after a minute
         self._failures.try_again()
         self._hand_out()
         for flight in self._line.flights():
@@ -291,8 +292,7 @@ class Jobs:
                 self._keep(run_id, flight)
             except Exception as error:  # whatever it is, no run may stay "running" for ever
                 logger.exception("the outcome of run %s is lost", run_id)
-                # When not even this can be written (a full disk), the run stays with us, to be tried again.
-                self._store.fail(run_id, f"The outcome of this run could not be kept: {error}.")
+                self._failures.add(f"The outcome of this run could not be kept: {error}.", run_id)
             self._line.land(run_id)
             self._aside.forget(run_id)
             self._hand_out()

@@ -120,9 +120,8 @@ class Line:
         Those that must wait for a run of their own owner come after those that any worker may take.
         """
         with self._lock:
-            busy = self._busy(n_workers)
             order = [each.run_id for each in self._flights.values() if not each.attempt]
-            order += [each.run_id for each in sorted(self._waiting.order(), key=lambda claim: claim.owner in busy)]
+            order += [each.run_id for each in self._in_turn(n_workers)]
         return order.index(run_id) + 1 if run_id in order else None
 
     def waits_for_own(self, run_id: str, n_workers: int) -> bool:
@@ -130,6 +129,11 @@ class Line:
         with self._lock:
             busy = self._busy(n_workers)
             return any(claim.run_id == run_id and claim.owner in busy for claim in self._waiting.order())
+
+    def _in_turn(self, n_workers: int) -> list[Claim]:
+        """Those that wait, in the order in which workers take them."""
+        busy = self._busy(n_workers)
+        return sorted(self._waiting.order(), key=lambda claim: claim.owner in busy)
 
     def _busy(self, n_workers: int) -> set[str]:
         """The owners who have their share in training, but for one who has every worker: whichever is free next, it is
@@ -140,7 +144,7 @@ class Line:
     def starts_in(self, run_id: str, store: RunStore, n_workers: int) -> float | None:
         """In how many seconds a run that waits will begin, as far as that can be told; ``None`` when it does not."""
         with self._lock:
-            flights, waiting = [each.claim for each in self._flights.values()], self._waiting.order()
+            flights, waiting = [each.claim for each in self._flights.values()], self._in_turn(n_workers)
         before = list(itertools.takewhile(lambda claim: claim.run_id != run_id, waiting))
         if len(before) == len(waiting):
             return None

@@ -39,7 +39,7 @@ class Retention:
         self._db, self._files = db, files
         self._noted: dict[str, float] = {}  # run id: when its last look was written down
         self._tidied = -math.inf
-        self._clocks, self._doubt_until = (time.time(), time.monotonic()), -math.inf
+        self._clocks, self._doubt_until = (time.time(), _steady()), -math.inf
 
     def look_at(self, run_ids: Sequence[str]) -> None:
         """Note that somebody is looking at these runs."""
@@ -75,8 +75,8 @@ class Retention:
         return gone
 
     def _ages_hold(self) -> bool:
-        """Whether the clock on the wall has been going like the steady one; else it was set, or the machine slept."""
-        (wall, steady), self._clocks = self._clocks, (time.time(), time.monotonic())
+        """Whether the clock on the wall has been going like the steady one; else it was set."""
+        (wall, steady), self._clocks = self._clocks, (time.time(), _steady())
         if abs((self._clocks[0] - wall) - (self._clocks[1] - steady)) > JUMP_SECONDS:
             self._doubt_until = self._clocks[1] + DOUBT_SECONDS
         return self._clocks[1] >= self._doubt_until
@@ -123,6 +123,11 @@ class Retention:
                 too_many -= sizes[row["id"]]
                 gone.append(row["id"])
         return gone
+
+
+def _steady() -> float:
+    """Seconds that nobody sets, and that go on while the machine sleeps, as those on the wall do."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 def _looking_now() -> tuple[float, float]:

@@ -47,6 +47,10 @@ class Run:
         return self.status in ACTIVE
 
 
+_NUMBERS = ("created", "started", "finished", "n_train", "n_valid", "baseline_mean_mse", "baseline_bias_mse")
+_NUMBERS += ("fit_seconds", "peak_memory_mb")
+
+
 def run_of(row: sqlite3.Row, history: tuple[EpochResult, ...]) -> Run:
     """The run in a row of the table ``runs``.
 
@@ -55,6 +59,8 @@ def run_of(row: sqlite3.Row, history: tuple[EpochResult, ...]) -> Run:
     """
     if any(isinstance(value, bytes) for value in row):
         raise ValueError("it holds bytes in the place of text or a number")
+    if not all(isinstance(row[name], int | float | None) for name in _NUMBERS):
+        raise ValueError("it holds text in the place of a number")
     values = {name: row[name] for name in row.keys() if name not in ("server", "seen", "trashed", "looked")}  # noqa: SIM118
     values["request"] = RunRequest.from_json(json.loads(row["request"]))
     if row["metrics"]:

@@ -26,15 +26,13 @@ import platformdirs
 
 from cfcore.arrays import RUN_ID, ArrayFiles
 from cfcore.config import RunRequest
-from cfcore.database import Database, StoreError, read_epochs, write_epochs
+from cfcore.database import Database, FolderError, StoreError, read_epochs, write_epochs
 from cfcore.models import Model, from_arrays
 from cfcore.retention import Retention
 from cfcore.room_store import Rooms
 from cfcore.run import ACTIVE, STATUSES, Run, run_of
 from cfcore.servers import server_gone
 from cfcore.training import EpochResult
-
-log = logging.getLogger(__name__)
 
 __all__ = ["ACTIVE", "STATUSES", "Run", "RunStore", "StoreError"]
 
@@ -64,28 +62,33 @@ class RunStore:
         given = root or os.environ.get("CFCORE_RUNS_DIR")
         self.root = Path(given) if given else platformdirs.user_data_path("latent-lab") / "runs"
         self._files = ArrayFiles(self.root / "arrays")  # makes the folders
-        self._db = Database(self.root / "runs.sqlite3")
+        self._db = Database(self.root / "runs.sqlite3", [self.root / "arrays"])
         self._retention = Retention(self._db, self._files)  # which only a server's beat lets tidy up
         self.rooms = Rooms(self._db)
         self._unkept, self._unread = "", 0
 
     @classmethod
     def open(cls) -> RunStore:
-        """The store that the environment names or, where it cannot be used, one that goes with this process."""
+        """The store that the environment names or, where its folder cannot be, one that goes with this process.
+
+        Raises:
+            StoreError: the folder is fine, and its store cannot be used at the moment, or by this version.
+        """
         try:
             return cls()
-        except StoreError as problem:
+        except FolderError as problem:
             folder = Path(tempfile.mkdtemp(prefix="latent-lab-runs-"))
             atexit.register(shutil.rmtree, folder, ignore_errors=True)
             store = cls(folder)
-            store._unkept = f"runs are not kept when this server stops, as {problem}"
-            logger.error(store._unkept)
+            store._unkept = "runs are not kept when this server stops, as the folder for them cannot be used"
+            logger.error("%s: %s", store._unkept, problem)
             return store
 
     def notice(self) -> str:
         """What whoever has runs here should know of the store, in a sentence; mostly nothing."""
-        unread = f"{self._unread} damaged entries of the run store {self.root} cannot be read, and are left out"
-        return self._unkept or self._db.notice or (unread if self._unread else "")
+        unread = "a damaged entry" if self._unread == 1 else f"{self._unread} damaged entries"
+        unread = f"{unread} of the run store cannot be read, and left out" if self._unread else ""
+        return self._unkept or self._db.notice or unread
 
     def create(
         self, request: RunRequest, *, visitor: str = "", dataset_title: str = "", server: str = "", group: str = ""
@@ -288,8 +291,9 @@ class RunStore:
         for row in rows:
             try:
                 run = run_of(row, epochs[row["id"]])
-            except (ValueError, TypeError, KeyError, AttributeError):  # one damaged row must not hide all others
+            except (ValueError, TypeError, KeyError, AttributeError) as error:  # one must not hide all others
                 unread += 1
+                logger.warning("the run %r in the store is damaged and left out: %s", row["id"], error)
                 continue
             runs.append(replace(run, status="failed", message=ORPHANED) if run.id in orphans else run)
         self._unread = max(self._unread, unread)

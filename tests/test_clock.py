@@ -44,6 +44,7 @@ class Clocks:
         for module in ("scheduler", "batched"):  # which keep a reference of their own
             patch.setattr(f"distributed.{module}.time", lambda: real_time() + self.wall)
         patch.setattr(time, "monotonic", lambda: real_monotonic() + self.steady)
+        patch.setattr("cfcore.retention._steady", lambda: real_monotonic() + self.steady)
         patch.setattr(
             psutil.Process, "create_time", lambda process: real_start(process) + self.wall
         )  # as Linux tells it

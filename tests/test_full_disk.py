@@ -41,7 +41,7 @@ def fill():
         while True:
             file.write(bytes(4096))
             file.flush()
-    assert shutil.disk_usage(folder).free == 0
+    assert shutil.disk_usage(folder).free < 1 << 19  # what a beat gives up of the reserve meanwhile
 
 
 def make_room():

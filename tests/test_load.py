@@ -71,6 +71,7 @@ def test_a_page_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_a_small_class_meets_no_error_and_all_its_runs_end() -> None:
     section = in_a_thread(lambda: load(minutes=1 / 6, people=2, browsers=0))
+    assert any("2 people" in line.ours for line in section.lines), "or nobody's runs could stray"
     values = {line.what: line.value for line in section.lines}
     assert values["errors that somebody saw, or that are in the log"] == 0, section.lines
     assert values["runs that were started and did not end as done"] == 0

@@ -151,7 +151,7 @@ def test_arrays_that_are_pickles_stay_shut_and_the_pages_say_so(
 def test_a_pickle_in_the_database_stays_shut_and_takes_no_other_run_along(
     column: str, broken: bool, jobs: FakeJobs, marker: Path
 ) -> None:
-    """Without the guard in ``runs._run`` one such cell makes every list of runs, and so every page, fail."""
+    """Without the guard in ``run.run_of`` one such cell makes every list of runs, and so every page, fail."""
     other, run = trained(jobs, "als"), trained(jobs, "als")
     content = "{" if broken and column in ("request", "metrics") else pickle.dumps(trap(marker))
     with sqlite3.connect(jobs.store.root / "runs.sqlite3") as db:

@@ -29,6 +29,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     began, wall, ticks = [0.0], time.time, time.monotonic
     monkeypatch.setattr(time, "time", lambda: wall() + began[0])
     monkeypatch.setattr(time, "monotonic", lambda: ticks() + began[0])
+    monkeypatch.setattr("cfcore.retention._steady", lambda: ticks() + began[0])
 
     def forward(seconds: float) -> None:
         began[0] += seconds

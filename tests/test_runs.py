@@ -253,9 +253,11 @@ def test_a_trashed_run_is_gone_until_it_is_restored(
     RunStore(store.root).close()  # soon afterwards it is still there
     assert (store.root / "arrays" / f"{trashed}.npz").exists()
     later, clock = time.time() + TRASH_SECONDS + 1, time.monotonic() + TRASH_SECONDS + 1
+    steady = retention._steady() + TRASH_SECONDS + 1
     again = RunStore(store.root)
     monkeypatch.setattr(time, "time", lambda: later)
     monkeypatch.setattr(time, "monotonic", lambda: clock)
+    monkeypatch.setattr(retention, "_steady", lambda: steady)
     again.beat("this server")  # as a running server does every few seconds
     assert not (store.root / "arrays" / f"{trashed}.npz").exists()
     again.restore(trashed)

@@ -95,7 +95,7 @@ def test_one_damaged_row_hides_no_other(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "runs.sqlite3")) as db, db:
         db.execute("UPDATE runs SET request = CAST(X'FFFE7B22' AS TEXT) WHERE id = ?", (bad,))
     assert [run.id for run in store.list()] == [good]
-    assert "1 damaged entries" in store.notice()
+    assert "a damaged entry" in store.notice()
     store.close()
 
 

@@ -36,14 +36,20 @@ from cfcore.ratings import About, Items, Ratings
 
 _MOST_GENRES = 200  # a flag is kept for each film and genre
 _FIELDS = ("user", "item", "rating", "timestamp")
-_NO_NUMBER = re.compile(rb"[,;\t\n] *(?:-0|\+|0\d)")
+_NO_NUMBER = re.compile(rb"[,;\t\n] *(?:-0|\+|0[\dxX])")
 _NO_GENRE = ("unknown", "(no genres listed)", "")
 _TABLE_ENDINGS = (".csv", ".tsv", ".txt", ".data", ".dat")
+LAYOUTS = (("u.data", "u.item"), ("ratings.dat", "movies.dat"), ("ratings.csv", "movies.csv"))
+
+
+def members(files: Files) -> list[str]:
+    """The files that :func:`read_files` reads: those of a layout, else every one that may be the single table."""
+    return [name for layout in LAYOUTS for name in layout if name in files] or list(files.names)
 
 
 def missing_of(files: Files) -> str | None:
     """What a MovieLens data set in ``files`` lacks, in words, or ``None`` when it can be read."""
-    for ratings, items in (("u.data", "u.item"), ("ratings.dat", "movies.dat"), ("ratings.csv", "movies.csv")):
+    for ratings, items in LAYOUTS:
         if ratings in files:
             return None if items in files else items
     return "u.data, ratings.dat or ratings.csv"

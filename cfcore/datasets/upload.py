@@ -19,7 +19,7 @@ from typing import IO
 from cfcore.datasets.columns import Columns, guess_columns
 from cfcore.datasets.errors import DataError, quoted
 from cfcore.datasets.files import is_zip, open_files
-from cfcore.datasets.movielens import single_table
+from cfcore.datasets.movielens import members, single_table
 from cfcore.datasets.places import data_dir, no_room, writable_dir
 from cfcore.datasets.read import read
 from cfcore.datasets.table import open_table
@@ -133,7 +133,7 @@ def _check_lines(data: bytes, title: str) -> None:
         _refuse_lines(io.BytesIO(data), title)
         return
     with open_files(data, title, max_unpacked=_UNPACKED_LIMIT) as files:
-        for name in files.names:
+        for name in members(files):
             with files.open(name) as stream:
                 _refuse_lines(stream, files.where(name))
 

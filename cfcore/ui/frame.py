@@ -38,6 +38,8 @@ UPDATED = (
     "do not go together. Whoever runs the server should start it again. Your runs are kept."
 )
 
+FAILED_SECONDS = 5.0  # between two looks whether workers are back, which is how often they are tried
+
 MENU = (
     ("app.py", "Home", ":material/home:"),
     ("pages/learn.py", "Learn", ":material/school:"),
@@ -167,7 +169,7 @@ def _notices() -> None:
     status = state.jobs().status()
     if status.state == "failed":
         st.error(f"No worker can train at the moment. {sentence(status.message)}", icon=":material/error:")
-        draw_when(lambda: state.jobs().status().state != "failed")  # it may be back
+        draw_when(lambda: state.jobs().status().state != "failed", every=FAILED_SECONDS)  # it may be back
     notice = state.store().notice()
     if notice:
         st.warning(sentence(notice), icon=":material/save:")
@@ -214,9 +216,9 @@ def show_download(name: str, also: str = "") -> None:
     st.progress(share, text=f"Downloading {SOURCES[name].title}: {done:.1f} of {total:.1f} MB. {also}")
 
 
-def draw_when(known: Callable[[], bool]) -> None:
-    """Look twice a second whether what a worker is at has become ``known``, and then run the page once more."""
-    st.fragment(_look, run_every=0.5)(known)
+def draw_when(known: Callable[[], bool], every: float = 0.5) -> None:
+    """Look every so many seconds whether what a worker is at has become ``known``, and run the page once more then."""
+    st.fragment(_look, run_every=every)(known)
 
 
 def _look(known: Callable[[], bool]) -> None:

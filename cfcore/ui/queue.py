@@ -64,8 +64,11 @@ def _show_the_class(runs: Sequence[Run]) -> None:
     """Put runs on the board of this visit's class, unless the person would rather not."""
     found = state.classroom()
     if found is not None and found[1].shows:
-        scale = state.ratings(found[0].rules.dataset).scale
-        state.store().rooms.show([run.id for run in runs], state.visitor(), scale)
+        try:
+            scale = state.ratings(found[0].rules.dataset).scale
+            state.store().rooms.show([run.id for run in runs], state.visitor(), scale)
+        except ValueError as problem:  # the runs are queued all the same
+            state.tell(sentence(str(problem)))
 
 
 def is_mine(run: Run) -> bool:
