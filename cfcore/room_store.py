@@ -122,8 +122,10 @@ class Rooms:
         name = tidy_name(name)
         with self._db.transaction(write=True) as db:
             row = db.execute("SELECT * FROM rooms WHERE code = ?", (tidy_code(code),)).fetchone()
+            if not tidy_code(code):
+                raise RoomError("type the code of your class: six letters and digits, which your teacher has")
             if row is None:
-                raise RoomError(f"there is no class with the code {tidy_code(code)[:12] or '(none)'}: check it")
+                raise RoomError(f"there is no class with the code {tidy_code(code)[:12]}: check it")
             people = db.execute("SELECT visitor, name, number FROM people WHERE code = ?", (row["code"],)).fetchall()
             new = all(each["visitor"] != visitor for each in people)
             if row["closed"] and new:

@@ -26,7 +26,10 @@ def shown_room() -> Room | None:
     code = asked_for()
     room = state.store().rooms.get(code) if code else None
     if code and room is None:
-        state.tell("There is no class with this code here: it was deleted, or it ran on another server.")
+        state.tell(
+            "There is no class with this code here: its teacher has deleted it, or it ran on another server. "
+            "Your runs are kept: the Compare page lists them."
+        )
         st.session_state.pop("class", None)
     if room is None:
         joined = state.classroom()

@@ -92,7 +92,7 @@ def test_a_link_lets_a_student_in_and_they_are_still_in_after_a_reload(room: Roo
     ("code", "name", "said"),
     [
         ("ZZZZZZ", "Bo", "There is no class with the code ZZZZZZ"),
-        ("", "Bo", "There is no class with the code"),
+        ("", "Bo", "Type the code of your class"),
         (None, "", "Type a name with at least one letter"),
         (None, "Ann *1*", "is called Ann"),
     ],
@@ -142,7 +142,7 @@ def test_the_board_ranks_people_and_hides_the_names_that_the_teacher_hides(room:
     assert app.dataframe[0].value["Name"].tolist() == ["Person 2", "Ann *1*"]
     app.toggle(now(app, f"class:named:{room.code}")).set_value(False).run()
     assert app.dataframe[0].value["Name"].tolist() == ["Person 2", "Person 1"]
-    assert as_("ann").dataframe[0].value["Name"].tolist() == ["Person 2", "Person 1"]
+    assert as_("ann").dataframe[0].value["Name"].tolist() == ["Person 2", "Person 1 (you)"]
     button(app, "Take all off").click().run()
     assert "Nothing on the board yet" in texts(app)
     assert len(jobs.store.list()) == 3
@@ -164,7 +164,7 @@ def test_a_class_on_data_that_is_not_in_the_catalogue_keeps_it(jobs: FakeJobs) -
 
 def test_the_teacher_sets_what_is_trained_closes_and_deletes(room: Room, jobs: FakeJobs) -> None:
     app = as_("tess", room=room.code)
-    approaches, controls = app.get("button_group")[:2]
+    approaches, controls = app.button_group[:2]
     approaches.set_value(["als"])
     controls.set_value(["epochs"])
     button(app, "Set for everybody").click().run()
@@ -172,7 +172,7 @@ def test_the_teacher_sets_what_is_trained_closes_and_deletes(room: Room, jobs: F
     changed = jobs.store.rooms.get(room.code)
     assert changed is not None
     assert changed.rules == Rules(dataset="sample", split=SPLIT, approaches=("als",), controls=("epochs",))
-    app.get("button_group")[0].set_value([])
+    app.button_group[0].set_value([])
     button(app, "Set for everybody").click().run()
     assert any("Choose at least one approach" in each.value for each in app.error)
     button(app, "Close").click().run()
@@ -276,4 +276,4 @@ def test_names_are_text_wherever_they_stand(jobs: FakeJobs) -> None:
     fitting(jobs, "ann", 0.8)
     app = as_("ann")
     assert r"You are **\*\*x\*\* \:red\[y\] \<b\>** in class" in texts(app)
-    assert app.dataframe[0].value["Name"].tolist() == [name]
+    assert app.dataframe[0].value["Name"].tolist() == [f"{name} (you)"]

@@ -127,7 +127,7 @@ def test_runs_can_be_chosen_by_name_as_well(jobs: FakeJobs) -> None:
 
 def test_the_doctor_speaks_of_every_chosen_run_and_its_fix_is_drawn_beside_them(jobs: FakeJobs) -> None:
     diverged = finished(jobs, "diverged", rmse=None, learning_rate=5000.0, visitor="somebody else")
-    slow = finished(jobs, approach="pytorch", rmse=2.5)
+    slow = finished(jobs, approach="pytorch", rmse=(4 / 3 + 0.1) ** 0.5)  # of its last epoch
     well = finished(jobs, "stopped", approach="fastai_custom", epochs=6)
     for run, name in ((diverged, "*Bold* one"), (slow, "Slow one"), (well, "Good one")):
         jobs.store.rename(run.id, name)

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cfcore import approaches
+from cfcore import approaches, retention
 from cfcore.config import FOLDS, LOOKUPS, RunConfig, RunRequest, SplitConfig
 from cfcore.models import DotModel, Model, NetModel, from_arrays, to_arrays
 from cfcore.outcome import outcome_of

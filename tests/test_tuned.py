@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -174,7 +175,7 @@ def test_mf_stopped_by_hand_stays_as_it_stands(sample_split: Split) -> None:
 
 
 @pytest.mark.parametrize("settings", [{"epochs": 20}, {"batch_size": 256}])
-def test_mf_outlives_the_height_of_its_rate(ml100k: Ratings, settings: dict[str, int]) -> None:
+def test_mf_outlives_the_height_of_its_rate(ml100k: Ratings, settings: dict[str, Any]) -> None:
     """With an end at the first epoch that is worse on what is kept aside these give 0.937 and 0.984."""
     u1 = make_split(ml100k, SplitConfig.of("u1"))
     assert (approaches.train(u1, make_config("mf", **settings)).metrics.valid_rmse or math.inf) < 0.93

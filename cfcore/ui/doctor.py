@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import streamlit as st
 
 from cfcore import datasets
 from cfcore.approaches import describe
 from cfcore.charts import MOST_CURVES
+from cfcore.config import RunRequest
 from cfcore.datasets import DataError
 from cfcore.doctor import VECTORS, Finding, Fix, diagnose
 from cfcore.runs import Run, StoreError
 from cfcore.ui import state
 from cfcore.ui.compare import state as cs
+from cfcore.ui.queue import class_refusal
 from cfcore.ui.result import train_with
-from cfcore.ui.words import number, plain
+from cfcore.ui.words import number, plain, sentence
 
 TALL = 6  # findings; with more of them the list scrolls
 HEIGHT = 420  # pixels
@@ -75,12 +78,14 @@ def _finding(finding: Finding, title: str, run: Run, *, first: bool, then: Calla
     left, right = st.columns([3, 1], vertical_alignment="center") if finding.fix else (st.container(), None)
     left.markdown(f"{title} {finding.sentence}")
     if finding.fix and right:
+        barred = class_refusal([_request(run, finding.fix)])
         right.button(
             finding.fix.label,
             key=f"fix:{run.id}:{finding.kind}",
             type="primary" if first else "secondary",
             width="stretch",
-            help=_what_it_does(finding.fix, run),
+            disabled=bool(barred),
+            help=sentence(barred) if barred else _what_it_does(finding.fix, run),
             on_click=_apply,
             args=(run.id, finding.fix, then),
         )
@@ -94,6 +99,12 @@ def _what_it_does(fix: Fix, run: Run) -> str:
     changes = [f"{settings[name].label.lower()} {number(value)}" for name, value in fix.changes.items()]
     changed = f" with {plain(', '.join(changes))}" if changes else ""
     return f"Take over this run's settings{changed}{' on all the data' if fix.split else ''}, and train."
+
+
+def _request(run: Run, fix: Fix) -> RunRequest:
+    """What the button would train."""
+    config = run.request.config.with_settings(**fix.changes)
+    return replace(run.request, config=config, split=fix.split or run.request.split)
 
 
 def _apply(run_id: str, fix: Fix, then: Callable[[str], None]) -> None:

@@ -40,7 +40,7 @@ def live_run(run: Run | None, request: RunRequest | None) -> None:
     every = _pace(run) if run is not None and run.active else None
     if run is not None:
         request = run.request
-    st.fragment(_live, run_every=every)(run.id if run else None, every, request)
+    st.fragment(_live, run_every=every)(run.id if run else None, run.status if run else "", every, request)
 
 
 def _pace(run: Run) -> float:
@@ -64,10 +64,10 @@ def baselines(run: Run | None, request: RunRequest | None) -> dict[str, float | 
     return {MEAN: known.get("global_mean"), BIAS: known.get("bias")}
 
 
-def _live(run_id: str | None, every: float | None, request: RunRequest | None) -> None:
+def _live(run_id: str | None, status: str, every: float | None, request: RunRequest | None) -> None:
     with guard():
         run = state.store().get(run_id) if run_id else None
-        if every is not None and (run is None or not run.active or _pace(run) < every):
+        if every is not None and (run is None or run.status != status or _pace(run) < every):
             st.rerun()  # the whole page, once: result, settings and the list of runs change with it, or the pace
         with st.container(height=STATUS_HEIGHT, border=False, vertical_alignment="center"):
             if run is None:

@@ -10,6 +10,7 @@ from cfcore.config import RunRequest
 from cfcore.datasets import DataError
 from cfcore.estimate import Estimate, estimate
 from cfcore.limits import LimitError
+from cfcore.rooms import RoomError
 from cfcore.runs import Run
 from cfcore.ui import state
 from cfcore.ui.words import sentence
@@ -34,10 +35,8 @@ def enqueue(requests: Sequence[RunRequest], dataset_title: str, group: str = "")
     state.keep_dataset()
     queued: list[Run] = []
     try:
-        rules = state.rules()
-        if rules is not None:
-            for request in requests:
-                rules.check(request, state.ratings(rules.dataset).scale)
+        if refusal := class_refusal(requests):
+            raise RoomError(refusal)
         prices = [price(request) for request in requests]
         for cost in prices:
             if cost is not None and cost.refused:
@@ -58,6 +57,19 @@ def enqueue(requests: Sequence[RunRequest], dataset_title: str, group: str = "")
         return []
     _show_the_class(queued)
     return queued
+
+
+def class_refusal(requests: Sequence[RunRequest]) -> str:
+    """Why this visit's class does not train one of these; empty where it does, and outside of a class."""
+    rules = state.rules()
+    if rules is None:
+        return ""
+    try:
+        for request in requests:
+            rules.check(request, state.ratings(rules.dataset).scale)
+    except RoomError as refusal:
+        return str(refusal)
+    return ""
 
 
 def _show_the_class(runs: Sequence[Run]) -> None:

@@ -176,16 +176,18 @@ def _why_not(run_id: str) -> None:
 
 def _nothing_yet() -> None:
     """What to do where nothing has been trained: train something right here, or go to Train."""
-    ratings = state.chosen_ratings()
-    config = make_config(QUICK, scale=ratings.scale)
-    request = RunRequest(dataset=ratings.about.name, split=describe(QUICK).preset_split, config=config)
+    ratings, rules = state.chosen_ratings(), state.rules()
+    key = QUICK if rules is None or QUICK in rules.approaches else rules.approaches[0]
+    config = make_config(key, scale=ratings.scale)
+    split = rules.split if rules else describe(key).preset_split
+    request = RunRequest(dataset=ratings.about.name, split=split, config=config)
     cost = price(request)
     refused = cost.refused if cost else None
     n_train, _ = state.split_sizes(request.dataset, request.split.to_json())
     with st.container(border=True):
         st.subheader("Nothing has been trained yet", anchor=False)
         st.markdown(
-            "This page shows what a model has learned. Train one here, with the article's settings, or choose "
+            "This page shows what a model has learned. Train one here, with its usual settings, or choose "
             "approach and settings yourself on the Train page."
         )
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -199,7 +201,7 @@ def _nothing_yet() -> None:
             )
             st.page_link("pages/train.py", label="To the Train page", icon=":material/model_training:")
         st.caption(
-            f"{describe(QUICK).title} on the {count(n_train)} training ratings of {plain(ratings.about.title)}: "
+            f"{describe(key).title} on the {count(n_train)} training ratings of {plain(ratings.about.title)}: "
             f"roughly {seconds(cost.seconds if cost else None)} on two cores."
         )
         if refused:

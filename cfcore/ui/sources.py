@@ -40,7 +40,7 @@ def _row(name: str) -> None:
     source, current, chosen = SOURCES[name], state.download(name), state.dataset() == name
     here = datasets.on_disk(name)
     needs, free = source.n_ratings * BYTES_A_RATING, psutil.virtual_memory().available
-    too_large = needs > free and not chosen
+    too_large, bound = needs > free and not chosen, state.rules() is not None
     with st.container(border=True):
         words, action = st.columns([3, 1.5], vertical_alignment="center")
         with words:
@@ -59,7 +59,8 @@ def _row(name: str) -> None:
                     "Use",
                     key=f"use:{name}",
                     width="stretch",
-                    disabled=chosen or too_large,
+                    disabled=chosen or too_large or bound,
+                    help="Your class has a data set of its own." if bound else None,
                     on_click=state.choose,
                     args=(name,),
                 )

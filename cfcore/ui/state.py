@@ -203,10 +203,12 @@ def dataset() -> str:
 
 
 def choose(name: str) -> None:
-    """Work with data set ``name`` from now on; in a class, which has its own, once the person has left it."""
-    st.session_state["dataset"] = name
-    if name != dataset():
-        tell("Your class works with this data set: leave the class to work with another.")
+    """Work with data set ``name`` from now on; in a class, which has its own, say that."""
+    bound = rules()
+    if bound is not None and name != bound.dataset:
+        tell("Your class has a data set of its own: leave the class to work with another.")
+    else:
+        st.session_state["dataset"] = name
 
 
 def keep_dataset() -> None:

@@ -75,7 +75,7 @@ def test_a_class_is_played_through(
 
     teacher.get_by_text("Show names on the board").click()
     bjorn.goto(f"{server.url}/classroom")
-    table_says(bjorn, ["Person 1", "Person 2", "Person 3"])
+    table_says(bjorn, ["Person 1", "Person 2 (you)", "Person 3"])
 
     server.stop()  # the host restarts
     server.start()

@@ -115,10 +115,10 @@ def _table(places: Sequence[Standing]) -> None:
             "Name": st.column_config.TextColumn(width=150, pinned=True),
             "RMSE, stars": st.column_config.TextColumn(width=95),
             "User + movie bias": st.column_config.TextColumn(width=130, help="How far below its error, or above."),
+            "Now": st.column_config.TextColumn(width=150),
             "Approach": st.column_config.TextColumn(width=180),
             "Settings": st.column_config.TextColumn(width=320),
             "Runs": st.column_config.NumberColumn(width=60),
-            "Now": st.column_config.TextColumn(width=260),
         },
         alt=f"Leaderboard of {how_many(len(rows), 'person', 'people')}, the lowest error first.",
         **table_size(len(rows), MOST_PIXELS),
@@ -126,22 +126,20 @@ def _table(places: Sequence[Standing]) -> None:
 
 
 def _row(each: Standing) -> dict[str, object]:
-    best, m = each.best, each.best.metrics if each.best else None
+    m, shown = each.best.metrics if each.best else None, each.best or each.training
     below = "–"
     if m is not None and m.valid_rmse is not None:
         share = 1 - m.valid_rmse / m.baseline_bias_rmse
         below = f"{percent(abs(share))} {'below' if share >= 0 else 'above'}"
     return {
         "#": str(each.rank or "–"),
-        "Name": each.who,
+        "Name": f"{each.who} (you)" if each.visitor == state.visitor() else each.who,
         "RMSE, stars": error(each.rmse),
         "User + movie bias": below,
-        "Approach": describe(best.request.config.approach).title if best else "–",
-        "Settings": config_line(best.request.config) if best else "–",
+        "Now": status_text(each.training) if each.training else "",
+        "Approach": describe(shown.request.config.approach).title if shown else "–",
+        "Settings": config_line(shown.request.config) if shown else "–",
         "Runs": each.n_runs,
-        "Now": f"{describe(each.training.request.config.approach).title}: {status_text(each.training)}"
-        if each.training
-        else "",
     }
 
 

@@ -88,5 +88,7 @@ def _switch(run_id: str, on: bool) -> None:
 
 
 def _leave() -> None:
+    if joined := state.classroom():
+        state.tell(f"You have left class {joined[0].code}. What you have on its board stays there.")
     state.store().rooms.leave(state.visitor())
     st.session_state.pop("class", None)

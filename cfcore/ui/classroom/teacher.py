@@ -38,6 +38,8 @@ def teacher_panel(room: Room, link: str) -> None:
 def _way_in(room: Room, link: str) -> None:
     with st.container(border=True):
         st.metric("Code of this class", room.code)
+        if room.closed:
+            st.info("Closed: nobody new joins, no run is added. The board stays.", icon=":material/lock:")
         st.caption("A link for your students:")
         st.code(link, language=None, wrap_lines=True)
         if urlsplit(link).hostname in ("localhost", "127.0.0.1", "::1"):
@@ -116,6 +118,7 @@ def _rules_form(room: Room) -> None:
         return
     changed = Rules(dataset=dataset, split=_split(rules, kind), approaches=tuple(approaches), controls=tuple(controls))
     state.store().rooms.change(room.code, rules=changed)
+    st.toast("Set for everybody in the class.", icon=":material/check:")
     st.rerun()
 
 

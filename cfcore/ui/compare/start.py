@@ -21,7 +21,7 @@ from cfcore.ui.compare import state as cs
 from cfcore.ui.compare.rows import split_text
 from cfcore.ui.components import how_many
 from cfcore.ui.frame import guard
-from cfcore.ui.queue import enqueue
+from cfcore.ui.queue import class_refusal, enqueue
 from cfcore.ui.settings import SPLIT_TITLES
 from cfcore.ui.words import count, memory, plain, seconds, sentence
 
@@ -57,17 +57,20 @@ def five_ways_form(ratings: Ratings) -> None:
             requests = five_ways(name, split, seed=seed(), scale=scale, that_learn=which != ARTICLE)
         price, problem = price_of(requests, ratings)
         busy = cs.under_way()
+        barred = class_refusal(requests)
         start.button(
             "Five ways, one split",
             key="compare:five-ways",
             type="primary",
             icon=":material/play_arrow:",
-            disabled=price is None or bool(problem or busy),
+            disabled=price is None or bool(problem or busy or barred),
             on_click=_start,
             args=(requests, ratings.about.title),
         )
         if problem:
             st.error(sentence(problem), icon=":material/error:")
+        elif barred:
+            st.caption("Your class has its own split and approaches: train those on the Train page, one by one.")
         elif busy:
             one_at_a_time(busy)
         elif price is not None:
