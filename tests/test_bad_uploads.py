@@ -144,6 +144,21 @@ def test_ids_that_look_like_numbers_stay_apart() -> None:
     assert len(ratings) == len(ROWS) + 2 - ((7, ROWS[0][1]) in {row[:2] for row in ROWS})
 
 
+def test_ids_in_hexadecimal_stay_apart_from_the_numbers_they_stand_for() -> None:
+    data = with_row("0x1a", ROWS[0][1], 5) + layouts.table([("26", ROWS[0][1], 1)])
+    assert {"0x1a", "26"} <= set(load(save_upload(data, "a.csv")).users.user_id)
+
+
+def test_files_that_are_not_read_may_be_long_or_damaged() -> None:
+    """The tags of MovieLens are: counted as well, they would have a small set of ratings refused."""
+    films = layouts.some_films()
+    files = layouts.ml_latest(layouts.some_rows(half=True), films) | {"tags.csv": b"1,2,x\n" * 700_001}
+    data = bytearray(layouts.into_zip(files | {"notes.txt": b"here" * 50}))
+    at = data.index(b"notes.txt") + len(b"notes.txt")
+    data[at : at + 4] = b"\xff\xff\xff\xff"
+    assert len(load(save_upload(bytes(data), "set.zip"))) == len(layouts.some_rows(half=True))
+
+
 def test_negative_ratings_are_ratings_and_their_scale_is_as_found() -> None:
     ratings = load(save_upload(layouts.table([HEAD, *((u, i, r - 3) for u, i, r in ROWS)]), "jester.csv"))
     assert ratings.scale == (float(ratings.rating.min()), float(ratings.rating.max()))

@@ -204,6 +204,24 @@ def test_who_waits_for_a_run_of_their_own_is_not_next_where_others_may_begin() -
     assert not line.waits_for_own(again.run_id, 2)
 
 
+def test_who_may_begin_is_not_told_the_time_of_those_who_wait_for_their_own(tmp_path: Path) -> None:
+    """Counted in the order of turns, the next run would begin "in 305 seconds"."""
+    store, line = RunStore(tmp_path), Line(Limits())
+    request = RunRequest(dataset="sample", config=make_config("scratch"))
+    long, short, again, other = (
+        Claim(run_id=store.create(request).id, owner=owner, batch=str(k), seconds=seconds)
+        for k, (owner, seconds) in enumerate((("a", 300.0), ("b", 5.0), ("a", 300.0), ("c", 5.0)))
+    )
+    for each in (long, short):
+        line.join(each)
+        begin(line, each)
+    line.join(again)
+    line.join(other)
+    assert line.starts_in(other.run_id, store, 2) == pytest.approx(5, abs=1)
+    assert line.starts_in(again.run_id, store, 2) == pytest.approx(300, abs=1)
+    store.close()
+
+
 def test_who_has_every_worker_is_next_when_one_is_free() -> None:
     line = Line(Limits())
     line.join(claim("a", 1))

@@ -212,3 +212,87 @@ def test_a_failure_that_cannot_be_written_is_written_later(tmp_path: Path) -> No
     assert [(run.status, run.message) for run in store.list()] == [("failed", "for the test")]
     store.close()
     assert_store_is_sound(tmp_path / "runs")
+
+
+def test_a_page_that_nothing_uses_is_no_damage(tmp_path: Path) -> None:
+    """A whole history would be set aside for a leak that loses nothing."""
+    filled(tmp_path)
+    database = tmp_path / "runs.sqlite3"
+    with closing(sqlite3.connect(database)) as db, db:
+        kept = db.execute("SELECT id FROM runs LIMIT 1").fetchone()[0]
+        db.execute("DELETE FROM runs WHERE id != ?", (kept,))
+    with closing(sqlite3.connect(database)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    content = bytearray(database.read_bytes())
+    assert content[36:40] != bytes(4), "or nothing is free"
+    content[32:40] = bytes(8)  # the list of free pages is forgotten
+    database.write_bytes(content)
+    with closing(sqlite3.connect(database)) as db:
+        assert "never used" in db.execute("PRAGMA quick_check(1)").fetchone()[0]
+    store = RunStore(tmp_path)
+    assert [run.id for run in store.list()] == [kept]
+    assert store.notice() == ""
+    store.close()
+
+
+def test_a_second_server_leaves_the_new_store_of_the_first_alone(tmp_path: Path) -> None:
+    """Both have found the damage; without a look of its own when it is its turn, it sets the healthy one aside."""
+    filled(tmp_path)
+    database = tmp_path / "runs.sqlite3"
+    database.write_bytes(b"hello, I am not a database" * 100)
+    first = RunStore(tmp_path)
+    run = first.create(REQUEST)
+    second = RunStore(tmp_path)
+    second._db._mend(sqlite3.DatabaseError("what it had found before"))
+    assert [each.id for each in second.list()] == [run.id]
+    assert not (tmp_path / "runs.damaged-2.sqlite3").exists()
+    second.close()
+    first.close()
+
+
+def test_a_store_that_vanishes_at_the_wrong_moment_does_not_come_back_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty file in its place would be taken for a store without tables, for ever."""
+    store = RunStore(tmp_path)
+    for path in tmp_path.glob("runs.sqlite3*"):
+        path.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(store._db, "_vanished", lambda: False)  # it was there a moment ago
+        with pytest.raises(StoreError):
+            store.list()
+        assert not (tmp_path / "runs.sqlite3").exists()
+    assert store.list() == []
+    assert store.create(REQUEST).status == "queued"
+    store.close()
+
+
+def test_a_store_that_is_only_busy_is_tried_again_and_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its runs would be missing for the whole life of a server that began a second too early."""
+    filled(tmp_path, 1)
+    monkeypatch.setenv("CFCORE_RUNS_DIR", str(tmp_path))
+    monkeypatch.setattr("cfcore.database._BUSY_SECONDS", 0.2)
+    with closing(sqlite3.connect(tmp_path / "runs.sqlite3")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="locked"):
+            RunStore.open()
+    store = RunStore.open()
+    assert len(store.list()) == 1
+    assert store.notice() == ""
+    store.close()
+
+
+def test_the_arrays_go_with_a_damaged_store(tmp_path: Path) -> None:
+    """Left behind, they would take room that no limit counts."""
+    filled(tmp_path)
+    (tmp_path / "arrays" / "of-a-run-of-then.npz").write_bytes(b"numbers")
+    (tmp_path / "runs.sqlite3").write_bytes(b"hello, I am not a database" * 100)
+    store = RunStore(tmp_path)
+    assert (tmp_path / "arrays.damaged-1" / "of-a-run-of-then.npz").exists()
+    run = store.create(REQUEST)
+    store._files.save(run.id, {"user_factors": np.zeros(3)})
+    store.fail(run.id, "for the test")
+    store.close()
+    assert_store_is_sound(tmp_path)
