@@ -56,8 +56,8 @@ class JobsStatus:
 class Jobs:
     """Runs requests on Dask workers and keeps what comes of them in ``store``. Starts in the background.
 
-    Workers start ``after`` so many seconds, or as soon as there is work: a worker that loads PyTorch and a browser that
-    loads its first page would share the same two cores, and nobody presses Train before there is a page.
+    Workers start ``after`` so many seconds, or as soon as there is work: one that loads PyTorch would share the cores
+    with the browser that loads its first page.
     """
 
     def __init__(self, store: RunStore, *, after: float = 0.0, limits: Limits | None = None) -> None:
@@ -285,14 +285,16 @@ class Jobs:
             self._cluster.request_stop(run_id)
 
     def _end_those_done(self) -> None:
-        """Take the end of tasks, good or bad, and let the next runs begin."""
-        # Dask's own callback for this would do, but it complains loudly when the interpreter is on its way out.
+        """Take the end of tasks, good or bad, and let the next runs begin. Dask's callback complains at exit."""
         for run_id, flight in [(each.run_id, each) for each in self._line.flights() if each.future.done()]:
             try:
                 self._keep(run_id, flight)
             except Exception as error:  # whatever it is, no run may stay "running" for ever
                 logger.exception("the outcome of run %s is lost", run_id)
-                self._failures.add(f"The outcome of this run could not be kept: {error}.", run_id)
+                try:
+                    self._store.fail(run_id, f"The outcome of this run could not be kept: {error}.")
+                except StoreError:  # a full disk: the run stays with us, to be tried again
+                    continue
             self._line.land(run_id)
             self._aside.forget(run_id)
             self._hand_out()

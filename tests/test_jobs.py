@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,32 @@ def test_an_outcome_that_cannot_be_written_is_tried_again(server: Server, monkey
     run = server.end(server.submit("scratch", epochs=1))
     assert next(failures, None) is None, "nothing was made to fail"
     assert run.status == "done"
+
+
+def test_the_queue_goes_on_while_an_outcome_cannot_be_written(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Raised out of its step, the fault would keep the queue from looking after the cluster for as long as it lasts."""
+    full, beats = threading.Event(), []
+    full.set()
+
+    def while_there_is_room(real: Callable[..., Any]) -> Callable[..., Any]:
+        def write(*args: Any, **kwargs: Any) -> Any:
+            if full.is_set():
+                raise StoreError("the disk is full")
+            return real(*args, **kwargs)
+
+        return write
+
+    beat = server.store.beat
+    monkeypatch.setattr(server.store, "beat", lambda name: (beats.append(name), beat(name)))
+    for name in ("finish", "fail"):
+        monkeypatch.setattr(server.store, name, while_there_is_room(getattr(server.store, name)))
+    run_id = server.submit("scratch", epochs=1)
+    wait_until(lambda: server.run(run_id).history, what="the run to train")
+    n_before = len(beats)
+    wait_until(lambda: len(beats) > n_before + 1, what="two beats of the queue")
+    assert server.run(run_id).active
+    full.clear()
+    assert server.end(run_id).status == "done"
 
 
 def test_stopping_what_has_ended_changes_nothing(server: Server) -> None:
