@@ -269,7 +269,7 @@ def _lines(
     lost = started + before - ended["done"]
     return [
         _wait("a rerun of a page: a visit, or a press of Train", reruns, 0.5),
-        _wait("of these, a press of Train", seen.seconds["press"], None),
+        _wait("the presses of Train among them", seen.seconds["press"], None),
         _wait("a rerun of the live part of a page whose run waits or trains", seen.seconds["fragment"], 0.5),
         _wait("the first page of somebody new", seen.seconds["first page"], None),
         _wait("a real browser: from a click in the menu to the other page's heading", seen.seconds["browser switch"]),
