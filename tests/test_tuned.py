@@ -210,3 +210,13 @@ def test_on_the_published_folds_it_is_as_good_as_was_promised(ml100k: Ratings, k
         for fold in ("u1", "u2", "u3", "u4", "u5")
     ]
     assert np.mean([rmse or math.inf for rmse in found]) <= bound
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU on this machine")
+def test_mf_learns_the_same_on_a_gpu(sample_split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One switch: the same draws and the same steps, but for the order of summation."""
+    config = make_config("mf")
+    on_gpu = approaches.train(sample_split, config)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    on_cpu = approaches.train(sample_split, config)
+    assert on_gpu.metrics.valid_rmse == pytest.approx(on_cpu.metrics.valid_rmse, abs=0.005)
