@@ -12,6 +12,7 @@ from cfcore.config import RunRequest, SplitConfig
 from cfcore.rooms import Room, Rules
 from cfcore.runs import Run
 from cfcore.ui import state
+from cfcore.ui.words import cell
 from tests.pages_support import FakeJobs, button, finished, now, open_page, param, texts
 
 CLASS = "pages/classroom.py"
@@ -130,7 +131,8 @@ def test_the_board_ranks_people_and_hides_the_names_that_the_teacher_hides(room:
     fitting(jobs, "bo", 0.7)
     fitting(jobs, "bo", 0.9, approach="als")
     table = as_("tess", room=room.code).dataframe[0].value
-    assert table["Name"].tolist() == ["=Bo", "Ann *1*"]
+    assert table["Name"].tolist() == [cell("=Bo"), "Ann *1*"]
+    assert cell("=Bo") != "=Bo", "a person may save the table as CSV, and this would be a formula there"
     assert table["#"].tolist() == ["1", "2"]
     assert table["User + movie bias"].tolist() == ["22.2% below", "11.1% below"]
     app = as_("tess", room=room.code)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import pandas as pd
 import streamlit as st
 
 from cfcore.approaches import describe
@@ -18,7 +17,7 @@ from cfcore.runs import Run
 from cfcore.standings import Standing, best_so_far, on_the_board, standings
 from cfcore.ui import state
 from cfcore.ui.compare.rows import baselines_of, status_text
-from cfcore.ui.components import how_many, table_size
+from cfcore.ui.components import how_many, show_table, table_size
 from cfcore.ui.frame import guard
 from cfcore.ui.result import config_line
 from cfcore.ui.words import error, percent
@@ -107,8 +106,8 @@ def _summary(seen: Board) -> None:
 
 def _table(places: Sequence[Standing]) -> None:
     rows = [_row(each) for each in places]
-    st.dataframe(
-        pd.DataFrame(rows),
+    show_table(
+        rows,
         hide_index=True,
         column_config={
             "#": st.column_config.TextColumn(width=44, pinned=True),
