@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import sys
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 
@@ -123,29 +125,39 @@ def _of_malloc(name: str) -> Callable[..., int] | None:
 class LastUsed:
     """Values by key, those used last, as many as fit into ``most_bytes``: entries differ by a factor of a thousand.
 
+    What nobody has used for ``seconds`` is let go at the next call: what a class looked at an hour ago is gone.
     Safe from several threads; a value that alone is too large is made and not kept.
     """
 
-    def __init__(self, most_bytes: float) -> None:
-        self._most, self._lock = most_bytes, threading.Lock()
-        self._kept: OrderedDict[Hashable, dict[str, np.ndarray]] = OrderedDict()
+    def __init__(
+        self, most_bytes: float, seconds: float = math.inf, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._most, self._seconds, self._clock, self._lock = most_bytes, seconds, clock, threading.Lock()
+        self._kept: OrderedDict[Hashable, tuple[float, dict[str, np.ndarray]]] = OrderedDict()  # used when, and what
         self._bytes = 0
 
     def get(self, key: Hashable, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
         """The arrays of ``key``, made now unless they are kept."""
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
+            if (kept := self._kept.pop(key, None)) is not None:
+                self._kept[key] = self._clock(), kept[1]
+            self._let_go()
+            if kept is not None:
+                return kept[1]
         arrays = make()  # outside the lock: nobody else need wait for this file
         size = _bytes(arrays)
         with self._lock:
             if size <= self._most and key not in self._kept:  # another thread may have made them too
-                self._kept[key] = arrays
+                self._kept[key] = self._clock(), arrays
                 self._bytes += size
-                while self._bytes > self._most:
-                    self._bytes -= _bytes(self._kept.popitem(last=False)[1])
+                self._let_go()
         return arrays
+
+    def _let_go(self) -> None:
+        """Drop those used longest ago, while they are too many or too old."""
+        oldest = self._clock() - self._seconds
+        while self._kept and (self._bytes > self._most or next(iter(self._kept.values()))[0] < oldest):
+            self._bytes -= _bytes(self._kept.popitem(last=False)[1][1])
 
 
 def _bytes(arrays: Mapping[str, np.ndarray]) -> int:

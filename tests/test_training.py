@@ -118,6 +118,18 @@ def test_the_arrays_used_last_are_kept_up_to_a_limit() -> None:
     assert made[4:] == ["huge", "huge"]
 
 
+def test_arrays_that_nobody_uses_are_let_go_after_a_while() -> None:
+    now, made = [0.0], []
+    kept = LastUsed(most_bytes=100, seconds=60, clock=lambda: now[0])
+
+    def use(key: str) -> None:
+        kept.get(key, lambda: made.append(key) or {"numbers": np.ones(10, dtype=np.int8)})
+
+    for now[0], key in ((0, "a"), (40, "b"), (59, "a"), (101, "a"), (102, "b")):  # b was last used 61 seconds before
+        use(key)
+    assert made == ["a", "b", "b"]
+
+
 def test_peak_memory_sees_what_came_and_went() -> None:
     with PeakMemory(every_seconds=0.001) as memory:
         before = memory.mb

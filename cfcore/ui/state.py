@@ -33,7 +33,10 @@ from cfcore.runs import RunStore
 from cfcore.ui.words import sentence
 
 PREFERRED, FALLBACK = "ml-100k", "sample"
-MOST_ARRAY_BYTES = 128e6  # of runs that people look at; a run on MovieLens 100K has about 1 MB, its snapshots 1 to 8
+MOST_ARRAY_BYTES, ARRAY_SECONDS = (
+    128e6,
+    120,
+)  # of runs that people look at; a run on MovieLens 100K has about 1 MB, its snapshots 1 to 8
 FIRST_PAGE_SECONDS = 4.0  # that a browser has the cores to itself for, after its first page has been asked for
 TOKEN_BYTES = 16  # of randomness in an XSRF token, so that nobody can guess another's name
 BASELINE_LIMIT = 2_000_000  # ratings: above it the page waits for the worker's baselines rather than compute them here
@@ -115,7 +118,7 @@ def split(name: str, split: dict[str, Any]) -> Split:
 
 @st.cache_resource(show_spinner=False)
 def _arrays_in_memory() -> LastUsed:
-    return LastUsed(MOST_ARRAY_BYTES)
+    return LastUsed(MOST_ARRAY_BYTES, ARRAY_SECONDS)
 
 
 def run_arrays(run_id: str, *names: str) -> dict[str, np.ndarray]:
