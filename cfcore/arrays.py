@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import lzma
 import os
 import re
@@ -19,9 +20,11 @@ from cfcore.database import FolderError, StoreError
 from cfcore.disk import full, is_full
 
 RUN_ID = re.compile(r"[A-Za-z0-9_-]{16}")  # what secrets.token_urlsafe(12) makes; ids come from links, so check first
-# What reading a damaged file raises, here and there in numpy and zipfile; of a shape that cannot be, MemoryError.
-_DAMAGE = (OSError, ValueError, TypeError, EOFError, KeyError, RuntimeError, MemoryError, SyntaxError)
+# What reading a damaged file raises, here and there in numpy and zipfile.
+_DAMAGE = (OSError, ValueError, TypeError, EOFError, KeyError, RuntimeError, SyntaxError)
 _DAMAGE += (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error)
+# What says nothing of the file itself: too many open ones, no memory, no right to read it.
+_OF_THE_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EPERM)
 
 
 class ArrayFiles:
@@ -63,7 +66,7 @@ class ArrayFiles:
         A name that ends in an underscore stands for all that begin with it.
 
         Raises:
-            StoreError: there are none, or the file is damaged.
+            StoreError: there are none, the file is damaged, or it cannot be read at the moment.
         """
         try:
             with np.load(self._path(run_id), allow_pickle=False) as file:
@@ -74,7 +77,17 @@ class ArrayFiles:
             return arrays
         except FileNotFoundError:
             raise StoreError(f"run {run_id} has no arrays: it is not finished, it failed, or it was deleted") from None
+        except MemoryError as error:  # a damaged file may also ask for more than there is
+            raise StoreError(
+                f"the arrays of run {run_id} do not fit into memory: try again when fewer people look at runs; if that "
+                "does not help, train it again"
+            ) from error
         except _DAMAGE as error:
+            if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+                raise StoreError(
+                    f"the arrays of run {run_id} cannot be read at the moment ({error.strerror}): try again; if that "
+                    "does not help, restart the server"
+                ) from error
             raise StoreError(f"the arrays of run {run_id} are damaged ({error}): train it again") from error
 
     def delete(self, run_id: str) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from cfcore.disk import Reserve, full, is_full
+from cfcore.disk import Reserve, could_not_write, full, is_full
 from cfcore.training import EpochResult
 
 if sys.platform != "win32":
@@ -208,6 +208,8 @@ class Database:
                     self._mend(error)
                 if self.notice:
                     raise StoreError(self.notice) from error
+            if could_not_write(error):
+                self._reserve.give_up()  # whoever tries again finds room
             if is_full(error):
                 raise StoreError(full(self._path.parent)) from error
             kind = FolderError if _is_the_folders(error) else StoreError

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from cfcore.config import RunRequest
 from cfcore.training import EpochResult, Metrics
@@ -46,7 +47,16 @@ class Run:
     def active(self) -> bool:
         return self.status in ACTIVE
 
+    @property
+    def kept_earlier(self) -> bool:
+        """Whether the finished model is not that of the last epoch, whose losses then are not its own."""
+        rmse = self.metrics.valid_rmse if self.metrics and self.status == "done" else None
+        if rmse is None or not self.history:
+            return False
+        return not math.isclose(self.history[-1].valid_loss, rmse**2, rel_tol=_ALIKE)
 
+
+_ALIKE = 1e-3  # of two losses of the same weights: one may be the sum of float32
 _NUMBERS = ("created", "started", "finished", "n_train", "n_valid", "baseline_mean_mse", "baseline_bias_mse")
 _NUMBERS += ("fit_seconds", "peak_memory_mb")
 
@@ -61,6 +71,8 @@ def run_of(row: sqlite3.Row, history: tuple[EpochResult, ...]) -> Run:
         raise ValueError("it holds bytes in the place of text or a number")
     if not all(isinstance(row[name], int | float | None) for name in _NUMBERS):
         raise ValueError("it holds text in the place of a number")
+    if not all(isinstance(value, int | float | None) for epoch in history for value in asdict(epoch).values()):
+        raise ValueError("one of its epochs holds bytes or text in the place of a number")
     values = {name: row[name] for name in row.keys() if name not in ("server", "seen", "trashed", "looked")}  # noqa: SIM118
     values["request"] = RunRequest.from_json(json.loads(row["request"]))
     if row["metrics"]:

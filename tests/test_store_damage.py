@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -96,6 +97,55 @@ def test_one_damaged_row_hides_no_other(tmp_path: Path) -> None:
         db.execute("UPDATE runs SET request = CAST(X'FFFE7B22' AS TEXT) WHERE id = ?", (bad,))
     assert [run.id for run in store.list()] == [good]
     assert "a damaged entry" in store.notice()
+    store.close()
+
+
+def test_an_epoch_of_bytes_hides_no_other_run(tmp_path: Path) -> None:
+    """Pages would meet it in the middle of a sum."""
+    store = RunStore(tmp_path)
+    good, bad = store.create(REQUEST).id, store.create(REQUEST).id
+    with closing(sqlite3.connect(tmp_path / "runs.sqlite3")) as db, db:
+        db.execute("INSERT INTO epochs VALUES (?, 1, X'0000803F', 0.9, 0.1, NULL)", (bad,))
+    assert [run.id for run in store.list()] == [good]
+    assert "a damaged entry" in store.notice()
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.EMFILE, "Too many open files"), "cannot be read at the moment (Too many open files): try again"),
+        (MemoryError(), "do not fit into memory: try again"),
+    ],
+)
+def test_what_is_the_machines_fault_is_not_called_damage(
+    error: BaseException, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever reads that a run is damaged would throw away a good one."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    store = RunStore(tmp_path)
+    run = store.create(REQUEST)
+    monkeypatch.setattr(np, "load", fail)
+    with pytest.raises(StoreError) as raised:
+        store.arrays(run.id)
+    assert said in str(raised.value)
+    assert "damaged" not in str(raised.value)
+    store.close()
+
+
+def test_what_cannot_be_written_gets_the_reserve(tmp_path: Path) -> None:
+    """A person's share may be used up on a disk that has room, which only the refusal shows."""
+    store = RunStore(tmp_path)
+    run = store.create(REQUEST)
+    assert (tmp_path / "reserve").exists()
+    with pytest.raises(StoreError, match="full"), store._db.transaction(write=True):
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+    assert not (tmp_path / "reserve").exists()
+    assert store.fail(run.id, "for the test")
+    assert not (tmp_path / "reserve").exists(), "it would take at once what it gave"
     store.close()
 
 
