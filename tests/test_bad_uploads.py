@@ -165,6 +165,20 @@ def test_negative_ratings_are_ratings_and_their_scale_is_as_found() -> None:
     assert ratings.scale[0] < 0
 
 
+def test_rows_inside_a_quotation_that_is_never_closed_are_not_lost_in_silence() -> None:
+    """The header would take in the rows up to the next quotation mark, and so would a title."""
+    head, rows = ",".join((*HEAD, "title")), [",".join(map(str, (*row, "A film"))) for row in ROWS]
+    with pytest.raises(DataError, match="a quotation mark that is never closed"):
+        save_upload("\n".join([f'{head},"note', *rows[:3], f'{rows[3]},"x"', *rows[4:]]).encode(), "head.csv")
+    ratings = load(
+        save_upload("\n".join([head, f'{rows[0][:-6]}"A film', *rows[1:3], 'a film"', *rows[3:]]).encode(), "title.csv")
+    )
+    assert len(ratings) == len(ROWS) - 2
+    assert ratings.about.notes == (
+        "1 cell holds a line break: where that is not meant, a quotation mark is not closed.",
+    )
+
+
 @pytest.mark.parametrize("quote", [False, True])
 def test_of_what_was_rated_again_the_last_is_kept_and_the_others_are_counted(quote: bool) -> None:
     """Quotation marks take the reader of text, their absence that of numbers: both say the same."""

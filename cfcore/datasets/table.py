@@ -10,7 +10,7 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,11 +70,22 @@ def open_table(data: bytes, where: str) -> Table:
         raise DataError(f"the first line of {where} cannot be read ({error}): save the file as CSV again") from error
     delimiter = max(rows, key=lambda mark: len(rows[mark]))
     header = tuple(name.strip() for name in rows[delimiter])
+    if _never_closed(first, delimiter):
+        raise DataError(f"the first line of {where} has a quotation mark that is never closed: close or remove it")
     if len(header) < 2:
         raise DataError(f"{where} has only one column: separate user, item and rating by commas, semicolons or tabs")
     if 3 <= len(header) <= 4 and all(_is_number(name) for name in header):
         return Table(text, delimiter, _HEADERLESS[: len(header)], False, where)
     return Table(text, delimiter, header, True, where)
+
+
+def _never_closed(line: str, delimiter: str) -> bool:
+    """Whether a quoted cell does not end in this line: it would swallow the lines up to the next quotation mark."""
+    try:
+        next(csv.reader([line], delimiter=delimiter, skipinitialspace=True, strict=True), [])
+    except csv.Error as error:
+        return "unexpected end" in str(error)
+    return False
 
 
 def text_of(data: bytes, where: str) -> str:
@@ -123,7 +134,15 @@ def read_table(data: bytes, where: str, columns: Columns | None = None) -> tuple
     item_id, item_idx = encode(raw.item)
     titles = _titles(item_id, item_idx, cells["title"]) if "title" in place else None
     notes = () if table.has_header else (f"The file has no header line; columns taken as {', '.join(table.header)}.",)
+    if (broken := _line_breaks(table, cells.values())) > 0:
+        cell, hold = ("cell", "holds") if broken == 1 else ("cells", "hold")
+        notes += (f"{broken:,} {cell} {hold} a line break: where that is not meant, a quotation mark is not closed.",)
     return raw, bare_items(item_id, titles), notes
+
+
+def _line_breaks(table: Table, cells: Iterable[pd.Series]) -> int:
+    """How many cells go on over a line's end, as only quoted ones can: what was meant as rows may be among them."""
+    return sum(int(values.str.contains("\n", regex=False).sum()) for values in cells) if '"' in table.text else 0
 
 
 def _frame(table: Table) -> pd.DataFrame:
