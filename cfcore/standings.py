@@ -34,11 +34,11 @@ def on_the_board(room: Room, shown: Mapping[str, str], runs: Sequence[Run]) -> l
     return [run for run in runs if run.id in shown and room.rules.concerns(run.request)]
 
 
-def standings(room: Room, people: Sequence[Person], shown: Mapping[str, str], runs: Sequence[Run]) -> list[Standing]:
-    """Everybody with a run on the board, the best first; ``shown`` is whose each run is."""
+def standings(room: Room, people: Sequence[Person], runs: Sequence[Run]) -> list[Standing]:
+    """Everybody with one of ``runs``, those :func:`on_the_board`, the best first."""
     mine: dict[str, list[Run]] = {}
-    for run in on_the_board(room, shown, runs):
-        mine.setdefault(shown[run.id], []).append(run)
+    for run in runs:
+        mine.setdefault(run.visitor, []).append(run)
     names = {person.visitor: person.called(named=room.named) for person in people}
     bests = {visitor: min(filter(_measured, theirs), key=_rmse, default=None) for visitor, theirs in mine.items()}
     errors = sorted(_rmse(best) for best in bests.values() if best)

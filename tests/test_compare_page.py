@@ -14,7 +14,16 @@ from cfcore.config import RunRequest, SplitConfig
 from cfcore.metrics import Ranking
 from cfcore.runs import Run
 from cfcore.sweep import FIVE, five_ways, grid_of
-from cfcore.ui.compare.rows import COLUMNS, best_cells, differences, names_of, ranked_apart, rows_of, split_text
+from cfcore.ui.compare.rows import (
+    COLUMNS,
+    best_cells,
+    differences,
+    kept_earlier_text,
+    names_of,
+    ranked_apart,
+    rows_of,
+    split_text,
+)
 from cfcore.ui.compare.table import styled
 from tests.pages_support import FakeJobs, button, finished, open_page, param, reread, stored, texts
 from tests.test_sweep import RATES, SIZES_K, measured, swept
@@ -214,6 +223,17 @@ def test_a_diverged_run_is_best_at_nothing(jobs: FakeJobs) -> None:
     loss = {column for k, column in best_cells(rows) if rows[k].run_id == runs[0].id and "loss" in column}
     assert loss == set()
     assert {column.name for column in COLUMNS} == set(rows[0].values)
+
+
+def test_a_model_of_an_earlier_epoch_than_its_line_ends_at_is_said(jobs: FakeJobs) -> None:
+    """Else the number at the line's end and the one in the table contradict each other without a word."""
+    last = finished(jobs).history[-1].valid_loss ** 0.5
+    same, earlier = finished(jobs, rmse=last), finished(jobs, rmse=0.9 * last)
+    assert kept_earlier_text([("same", same)]) == ""
+    assert kept_earlier_text([("same", same), ("a*b", earlier)]) == (
+        f"The model is that of an earlier epoch than the line ends at: a\\*b (RMSE {0.9 * last:.3f})."
+    )
+    assert not finished(jobs, "stopped", rmse=0.9 * last).kept_earlier, "it ended within an epoch"
 
 
 def test_every_run_has_a_name_of_its_own_that_says_what_differs(jobs: FakeJobs) -> None:

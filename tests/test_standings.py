@@ -83,7 +83,7 @@ SHOWN = {each.id: each.visitor for each in RUNS if each.id != "n1"}
 
 def test_everybody_stands_by_their_best_run_on_the_class_split() -> None:
     """A run on another split, or one that is not shown, would otherwise win."""
-    places = standings(ROOM, PEOPLE, SHOWN, RUNS)
+    places = standings(ROOM, PEOPLE, on_the_board(ROOM, SHOWN, RUNS))
     assert [(each.rank, each.who, each.rmse, each.n_runs) for each in places] == [
         (1, "=Ann", 0.85, 2),
         (1, "Person 3", 0.85, 2),
@@ -97,7 +97,7 @@ def test_everybody_stands_by_their_best_run_on_the_class_split() -> None:
 
 
 def test_no_name_is_on_a_board_without_names() -> None:
-    places = standings(replace(ROOM, named=False), PEOPLE, SHOWN, RUNS)
+    places = standings(replace(ROOM, named=False), PEOPLE, on_the_board(ROOM, SHOWN, RUNS))
     assert {each.who for each in places} == {"Person 1", "Person 2", "Person 3", "Somebody"}
 
 
@@ -108,7 +108,7 @@ def test_the_best_so_far_falls_with_every_record() -> None:
 
 def test_the_exported_board_has_ranks_and_the_names_that_it_shows_and_no_formula() -> None:
     fitting = on_the_board(ROOM, SHOWN, RUNS)
-    rows = list(csv.DictReader(io.StringIO(board_csv(standings(ROOM, PEOPLE, SHOWN, RUNS), fitting))))
+    rows = list(csv.DictReader(io.StringIO(board_csv(standings(ROOM, PEOPLE, fitting), fitting))))
     assert len(rows) == len(fitting)
     assert {(row["rank"], row["person"]) for row in rows} == {
         ("1", "'=Ann"),

@@ -13,7 +13,7 @@ from cfcore.export.tables import updates_an_epoch
 from cfcore.runs import Run
 from cfcore.ui import state
 from cfcore.ui.compare import state as cs
-from cfcore.ui.compare.rows import baselines_of, differences, places
+from cfcore.ui.compare.rows import baselines_of, differences, kept_earlier_text, places
 from cfcore.ui.components import choose_one, show_table
 from cfcore.ui.frame import guard
 from cfcore.ui.words import plain
@@ -83,6 +83,8 @@ def _curves(run_ids: Sequence[str], names: Mapping[str, str]) -> None:
                 alt=compare_alt(drawn, view),
             )
         _read(view)
+        if apart := kept_earlier_text((names[run.id], run) for run in runs):
+            st.caption(apart)
 
 
 def _view() -> View:

@@ -15,7 +15,7 @@ from cfcore.approaches import FIELDS, describe
 from cfcore.config import FOLDS, RunRequest, SplitConfig
 from cfcore.metrics import Ranking
 from cfcore.runs import Run
-from cfcore.ui.words import error, number, percent
+from cfcore.ui.words import error, number, percent, plain
 
 MEAN, BIAS = "Global mean", "User + movie bias"
 RANKED = ("NDCG@10", "Precision@10", "Recall@10", "Hit rate", "Coverage")
@@ -162,6 +162,18 @@ def differences(runs: Sequence[Run]) -> tuple[dict[str, list[str]], dict[str, st
     differing = {name: values for name, values in columns.items() if len(set(values)) > 1}
     shared = {name: values[0] for name, values in columns.items() if len(set(values)) == 1 and values[0] != "–"}
     return differing, shared
+
+
+def kept_earlier_text(named: Iterable[tuple[str, Run]]) -> str:
+    """Which of these runs, by name, have kept the weights of an earlier epoch than their line ends at; mostly ''."""
+    apart = [
+        f"{plain(name)} (RMSE {error(run.metrics.valid_rmse)})"
+        for name, run in named
+        if run.kept_earlier and run.metrics
+    ]
+    if not apart:
+        return ""
+    return f"The model is that of an earlier epoch than the line ends at: {', '.join(apart)}."
 
 
 def split_text(split: SplitConfig) -> str:
