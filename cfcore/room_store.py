@@ -131,7 +131,10 @@ class Rooms:
             if row["closed"] and new:
                 raise RoomError("this class is closed: ask the teacher to open it again")
             if any(alike(each["name"]) == alike(name) and each["visitor"] != visitor for each in people):
-                raise RoomError(f"somebody in this class is called {name} already: add a letter to yours")
+                raise RoomError(
+                    f"somebody in this class is called {name} already: add a letter to yours (if that is you in "
+                    "another browser, go on there: a name belongs to one browser)"
+                )
             if len(people) >= MOST_PEOPLE and new:
                 raise RoomError(f"this class is full: it has {MOST_PEOPLE} people")
             db.execute("UPDATE people SET here = 0 WHERE visitor = ?", (visitor,))

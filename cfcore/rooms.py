@@ -15,6 +15,9 @@ from cfcore.config import RunRequest, SplitConfig
 LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"  # none is taken for another: no I, L, O, 0 and 1
 CODE_LENGTH = 6  # 8.9e8 codes: with two hundred rooms, one guess in four million finds one
 NAME_LENGTH = 24
+_JOINERS = "\u200c\u200d"  # unseen, but part of emoji that are composed, and of words in Persian and Hindi
+_JOINED = rf"[^\x00-\x7f{_JOINERS}]"  # what they may stand between: never ASCII, which has no use for them
+_STRAY_JOINER = re.compile(f"(?<!{_JOINED})[{_JOINERS}]|[{_JOINERS}](?!{_JOINED})")
 UNSEEN = "\u115f\u1160\u3164\uffa0\u2800"  # letters and a sign, to Unicode, that show nothing
 
 
@@ -113,8 +116,9 @@ def tidy_name(name: str) -> str:
     Raises:
         RoomError: nothing is left of it, or it is too long.
     """
-    kept = (" " if letter.isspace() else letter for letter in name)
-    name = "".join(letter for letter in kept if letter.isprintable() and letter not in UNSEEN)
+    spaced = (" " if letter.isspace() else letter for letter in name)
+    seen = (letter for letter in spaced if letter.isprintable() or letter in _JOINERS)
+    name = _STRAY_JOINER.sub("", "".join(letter for letter in seen if letter not in UNSEEN))
     name = " ".join(unicodedata.normalize("NFC", name).split())
     if not any(letter.isalnum() for letter in name):
         raise RoomError("type a name with at least one letter or digit")
@@ -127,4 +131,5 @@ def tidy_name(name: str) -> str:
 
 def alike(name: str) -> str:
     """What two names have in common that are read as the same."""
-    return unicodedata.normalize("NFKC", name).casefold()
+    plain = unicodedata.normalize("NFKC", name).casefold()
+    return "".join(letter for letter in plain if letter not in _JOINERS)

@@ -78,7 +78,7 @@ def test_a_name_is_one_visible_line_or_refused(text: str) -> None:
     except RoomError:
         return
     assert 1 <= len(name) <= NAME_LENGTH
-    assert name.isprintable()
+    assert all(letter.isprintable() or letter in "\u200c\u200d" for letter in name)
     assert name == " ".join(name.split())
     assert tidy_name(name) == name
 
@@ -91,11 +91,21 @@ def test_a_name_is_one_visible_line_or_refused(text: str) -> None:
         ("e\u0301va", "éva"),
         ("e\u200b\u0301va", "éva"),  # composed once what cannot be seen is gone
         ("Ann\u3164", "Ann"),
+        ("\U0001f469\u200d\U0001f680 Ada", "\U0001f469\u200d\U0001f680 Ada"),  # one picture of two
+        ("A\u200dnn \u200c\u200dé\u200d", "Ann é"),  # where nothing is joined
         ("<b>Bo</b>", "<b>Bo</b>"),  # a name is text: pages escape it
     ],
 )
 def test_names_are_tidied(typed: str, name: str) -> None:
     assert tidy_name(typed) == name
+
+
+def test_a_name_with_a_joiner_in_it_is_taken_like_the_one_without(rooms: Rooms) -> None:
+    """Nobody sees the difference, so the second would pass for the first."""
+    room, _ = rooms.open(RULES, "tess")
+    rooms.join(room.code, "a", "\u00e9\u00e8")
+    with pytest.raises(RoomError, match="called"):
+        rooms.join(room.code, "b", "\u00e9\u200d\u00e8")
 
 
 @pytest.mark.parametrize(
