@@ -7,11 +7,11 @@ import re
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from cfcore.approaches import make_config
+from cfcore.approaches import describe, make_config
 from cfcore.config import RunRequest, SplitConfig
 from cfcore.rooms import Room, Rules
 from cfcore.runs import Run
-from cfcore.ui import state
+from cfcore.ui import draft, state
 from cfcore.ui.words import cell
 from tests.pages_support import FakeJobs, button, finished, now, open_page, param, texts
 
@@ -184,6 +184,47 @@ def test_the_teacher_sets_what_is_trained_closes_and_deletes(room: Room, jobs: F
     assert not app.exception
     assert jobs.store.rooms.get(room.code) is None
     assert "You are" not in texts(as_("ann"))
+
+
+@pytest.mark.parametrize("page", ["app.py", "pages/train.py", CLASS])
+def test_who_is_in_a_class_no_more_is_told_on_any_page(page: str, room: Room, jobs: FakeJobs) -> None:
+    app = as_("ann", page)
+    said = f"You are no longer in class {room.code}"
+    assert not any(said in each.value for each in app.info)
+    jobs.store.rooms.remove(room.code, 1)
+    app.run()
+    assert not app.exception
+    assert any(said in each.value for each in app.info)
+    app.run()
+    assert not any(said in each.value for each in app.info), "once is enough"
+
+
+def test_who_has_left_is_not_told_that_they_were_put_out(room: Room) -> None:
+    app = as_("ann")
+    button(app, "Leave the class").click().run()
+    assert not app.exception
+    assert "You are no longer" not in texts(app)
+    assert any(f"You have left class {room.code}" in each.value for each in app.warning)
+
+
+def test_who_is_hidden_is_told_what_the_board_calls_them(room: Room, jobs: FakeJobs) -> None:
+    assert "The board calls you" not in texts(as_("ann"))
+    jobs.store.rooms.hide(room.code, 1)
+    assert "The board calls you Person 1: your teacher has hidden your name." in texts(as_("ann"))
+    jobs.store.rooms.hide(room.code, 1, hidden=False)
+    jobs.store.rooms.change(room.code, named=False)
+    assert "The board calls you Person 1: your teacher has hidden all names." in texts(as_("ann"))
+
+
+def test_home_invites_to_nothing_that_the_class_does_not_train(room: Room) -> None:
+    def closed(app: AppTest) -> dict[str, bool]:
+        links = {each.proto.label: each.proto.disabled for each in app.get("page_link")}
+        return {title: links[f"**{title}**"] for title in (describe(key).title for key in draft.CHOICES)}
+
+    assert {title for title, off in closed(as_("ann", "app.py")).items() if not off} == {
+        describe(key).title for key in RULES.approaches
+    }
+    assert not any(closed(as_("bo", "app.py")).values())
 
 
 def test_a_student_finds_only_what_is_open_on_the_train_page(room: Room, jobs: FakeJobs) -> None:

@@ -38,6 +38,7 @@ UPDATED = (
     "do not go together. Whoever runs the server should start it again. Your runs are kept."
 )
 
+CLASS_SECONDS = 5.0  # between two looks whether the teacher has changed what the class trains
 FAILED_SECONDS = 5.0  # between two looks whether workers are back, which is how often they are tried
 
 MENU = (
@@ -173,7 +174,23 @@ def _notices() -> None:
     notice = state.store().notice()
     if notice:
         st.warning(sentence(notice), icon=":material/save:")
+    _class_notice()
     _download_notice()
+
+
+def _class_notice() -> None:
+    """Draw the page anew when a teacher changes the class of this visit, and say it when that is gone."""
+    joined = state.classroom()
+    before, now = st.session_state.get(state.CLASS), joined[0].code if joined else ""
+    st.session_state[state.CLASS] = now
+    if before and not now:
+        st.info(
+            f"You are no longer in class {before}: its teacher has deleted it or taken you out, or you left it in "
+            "another window. Your runs are kept: the Compare page lists them.",
+            icon=":material/groups:",
+        )
+    if joined:
+        draw_when(lambda: state.classroom() != joined, every=CLASS_SECONDS)
 
 
 def _download_notice() -> None:

@@ -75,23 +75,26 @@ def ways_to_train() -> None:
     """A card for each approach: the article's five, and below them those that are tuned."""
     st.subheader("Five ways to train it: choose one to begin", anchor=False)
     more = [key for key in draft.CHOICES if key not in ARTICLE]
+    rules = state.rules()
+    mine = rules.approaches if rules else draft.CHOICES
     for column, key in zip(st.columns(len(ARTICLE), gap="small"), ARTICLE, strict=True):
         with column:
-            _approach_card(key)
+            _approach_card(key, closed=key not in mine)
     st.subheader("Three more that the article leaves out: faster, or better", anchor=False)
     for column, key in zip(st.columns(len(more), gap="small"), more, strict=True):
         with column:
-            _approach_card(key)
+            _approach_card(key, closed=key not in mine)
 
 
-def _approach_card(key: str) -> None:
+def _approach_card(key: str, *, closed: bool) -> None:
     info = describe(key)
     with st.container(border=True, height="stretch"):
         st.page_link(
             "pages/train.py",
             label=f"**{info.title}**",
             icon=":material/play_circle:",
-            help="Train it",
+            help="Your class does not train this one." if closed else "Train it",
+            disabled=closed,
             query_params={"approach": key},
             width="stretch",
         )

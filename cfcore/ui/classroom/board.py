@@ -16,7 +16,7 @@ from cfcore.rooms import Room
 from cfcore.runs import Run
 from cfcore.standings import Standing, best_so_far, on_the_board, standings
 from cfcore.ui import state
-from cfcore.ui.compare.rows import baselines_of, status_text
+from cfcore.ui.compare.rows import baselines_of, kept_earlier_text, status_text
 from cfcore.ui.components import how_many, show_table, table_size
 from cfcore.ui.frame import guard
 from cfcore.ui.result import config_line
@@ -52,7 +52,7 @@ def read_board(room: Room) -> Board:
     shown, people = store.rooms.shown(room.code), store.rooms.people(room.code)
     runs = store.get_many(list(shown), histories=False)
     fitting = on_the_board(room, shown, runs)
-    places = standings(room, people, shown, fitting)
+    places = standings(room, people, fitting)
     drawn = [each.best.id for each in places if each.best][:MOST_CURVES]
     training = [each.training.id for each in places if each.training]
     whole = {run.id: run for run in store.get_many([*drawn, *training])}
@@ -83,6 +83,7 @@ def _board(room: Room) -> None:
         state.store().rooms.look_at(room.code)
         seen = read_board(room)
         state.store().look_at(*(run.id for run in seen.runs))
+        st.subheader("Board", anchor="board")
         _summary(seen)
         if not seen.runs:
             st.info("Nothing on the board yet: train a run, and it appears here.", icon=":material/leaderboard:")
@@ -165,6 +166,8 @@ def _curves(places: Sequence[Standing]) -> None:
             drawn, baselines_of([each.best for each in places if each.best]), view, height=CURVES_HEIGHT
         )
         st.vega_lite_chart(spec=spec, width="stretch", key="class:curves", alt=compare_alt(drawn, view))
+    if apart := kept_earlier_text([(each.who, each.best) for each in places if each.best][:MOST_CURVES]):
+        st.caption(apart)
 
 
 def _best(room: Room, seen: Board) -> None:

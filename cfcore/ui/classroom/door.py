@@ -55,8 +55,8 @@ def _join(code: str) -> None:
         typed = st.text_input("Code", value=code, max_chars=2 * CODE_LENGTH, help="Your teacher has it.")
         name = st.text_input(
             "Your name on the board",
-            max_chars=NAME_LENGTH,
-            help="The class sees it beside your runs. It need not be your real one.",
+            max_chars=4 * NAME_LENGTH,  # the field drops a longer text without a word, the room says what is wrong
+            help=f"The class sees it beside your runs. It need not be your real one; {NAME_LENGTH} letters at most.",
         )
         pressed = st.form_submit_button("Join", type="primary", icon=":material/login:", width="stretch")
     if not pressed:

@@ -18,6 +18,10 @@ MOST_LISTED = 8
 def student_panel(room: Room, person: Person) -> None:
     with st.container(border=True):
         st.markdown(f"You are **{plain(person.name)}** in class **{room.code}**.")
+        if (called := person.called(named=room.named)) != person.name:
+            st.caption(
+                f"The board calls you {called}: your teacher has hidden {'your name' if room.named else 'all names'}."
+            )
         if room.closed:
             st.info("This class is closed: its board stays, and you may train what you like.", icon=":material/lock:")
         else:
@@ -92,3 +96,4 @@ def _leave() -> None:
         state.tell(f"You have left class {joined[0].code}. What you have on its board stays there.")
     state.store().rooms.leave(state.visitor())
     st.session_state.pop("class", None)
+    st.session_state.pop(state.CLASS, None)

@@ -40,6 +40,7 @@ def _way_in(room: Room, link: str) -> None:
         st.metric("Code of this class", room.code)
         if room.closed:
             st.info("Closed: nobody new joins, no run is added. The board stays.", icon=":material/lock:")
+        st.caption("[To the board](#board)")  # on a phone it lies far below
         st.caption("A link for your students:")
         st.code(link, language=None, wrap_lines=True)
         if urlsplit(link).hostname in ("localhost", "127.0.0.1", "::1"):
@@ -52,7 +53,10 @@ def _secret(room: Room) -> None:
     given = st.session_state.setdefault(SECRETS, {})
     with st.popover("Your secret", icon=":material/key:"):
         if room.code in given:
-            st.markdown("With it you can teach this class from another browser. Write it down: it is not shown again.")
+            st.markdown(
+                "With it you can teach this class from another browser. Write it down, then press the button: "
+                "after that nobody can see it."
+            )
             st.code(given[room.code], language=None, wrap_lines=True)
             st.button("Written down", on_click=given.pop, args=(room.code,))
         else:
@@ -104,6 +108,7 @@ def _rules_form(room: Room) -> None:
             format_func=lambda name: FIELDS[name].label,
             help="All others stand at their usual values.",
         )
+        st.caption("Nothing changes for anybody before you press the button.")
         pressed = st.form_submit_button("Set for everybody", icon=":material/check:", width="stretch")
     if not pressed:
         return
