@@ -118,6 +118,8 @@ def limited(mb: float) -> Iterator[Path | None]:
             path.mkdir()
             group = path
             (path / limit).write_text(str(int(mb * 1e6)))
+            with contextlib.suppress(OSError):  # where the group may swap, the limit would hold nobody back
+                (path / "memory.swap.max").write_text("0")
             break
         except OSError:  # not ours to make, or without a limit on memory
             if path.exists():
