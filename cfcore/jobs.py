@@ -26,6 +26,7 @@ from cfcore.config import RunRequest
 from cfcore.fair import Claim
 from cfcore.limits import Limits
 from cfcore.line import Flight, Line
+from cfcore.memory import GiveBackWhenGrown
 from cfcore.outcome import Failures, settle
 from cfcore.runs import LOST, ORPHANED, STOPPED_EARLY, STOPPING, Run, RunStore, StoreError
 from cfcore.servers import BEAT_SECONDS, this_server
@@ -37,6 +38,7 @@ if TYPE_CHECKING:  # importing distributed takes half a second: the background t
 ENDED = "The queue of runs has ended: start the app again."
 _CLOSE_SECONDS = 20
 _LOOK_SECONDS = 0.05  # how often to see whether a task has ended
+_PAGE_BYTES = 8 << 20  # by which the pages' process may grow before it gives freed memory back
 _PAUSE_SECONDS = 1.0  # before trying again what failed
 
 logger = logging.getLogger(__name__)
@@ -68,7 +70,7 @@ class Jobs:
         self._joining = threading.Lock()  # two tabs of one visitor may press Train at the same moment
         self._state, self._message, self._n_workers = "starting", "", 0
         self._retried: set[str] = set()
-        self._next_beat = 0.0
+        self._next_beat, self._give_back = 0.0, GiveBackWhenGrown(_PAGE_BYTES)
         self._cluster: Cluster | None = None
         self._after = after
         self._aside = Aside(wake=lambda: self._inbox.put(lambda: None))
@@ -81,13 +83,7 @@ class Jobs:
         atexit.register(self.close)
 
     def submit(
-        self,
-        request: RunRequest,
-        *,
-        visitor: str = "",
-        dataset_title: str = "",
-        group: str = "",
-        seconds: float = 0.0,
+        self, request: RunRequest, *, visitor: str = "", dataset_title: str = "", group: str = "", seconds: float = 0.0
     ) -> Run:
         """Put a run into the queue, behind those of its visitor; returns at once.
 
@@ -207,6 +203,7 @@ class Jobs:
             self._store.beat(self._server)
             self._store.fail_orphans()  # of a container that was replaced: known to be gone only after a minute
         self._failures.try_again()
+        self._give_back()
         self._hand_out()
         for flight in self._line.flights():
             if self._cluster is not None and self._cluster.lost_its_worker(flight.future):
