@@ -89,12 +89,14 @@ def test_what_was_kept_is_given_back() -> None:
 @glibc
 def test_memory_is_given_back_when_a_process_has_grown_and_not_before(monkeypatch: pytest.MonkeyPatch) -> None:
     held, given = iter([100, 104, 109, 107, 112, 115, 116]), []
-    monkeypatch.setattr(memory, "give_back_freed_memory", lambda: given.append(step))
+    calls: list[int] = []
+    monkeypatch.setattr(memory, "give_back_freed_memory", lambda: given.append(len(calls)))
     give_back = memory.GiveBackWhenGrown(8)
     monkeypatch.setattr(give_back, "_process", SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=next(held))))
-    for step in range(7):
+    for call in range(7):
+        calls.append(call)
         give_back()
-    assert given == [2, 6], "108 is allowed from 100 on, then 115 from 107 on"
+    assert given == [3, 7], "108 is allowed from 100 on, then 115 from 107 on"
 
 
 def test_a_long_training_holds_little_more_than_a_short_one() -> None:
