@@ -202,6 +202,7 @@ def _stand_back() -> None:
             if "chrom" in each.name():
                 for thread in each.threads():  # what these start from now on has the same
                     os.setpriority(os.PRIO_PROCESS, thread.id, 19)
+                Path(f"/proc/{each.pid}/autogroup").write_text("19", encoding="ascii")  # see cfcore.nanny
 
 
 async def _warm_up(url: str) -> None:

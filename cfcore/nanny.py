@@ -5,9 +5,11 @@ It needs neither numpy nor pandas: a nanny is a small process.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -34,6 +36,19 @@ def give_way() -> None:
         process.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
     else:
         process.nice(max(NICENESS, process.nice()))  # to go back up takes more than an ordinary person's rights
+        if os.getsid(0) == os.getpid():
+            _put_session_back()
+
+
+def _put_session_back() -> None:
+    """Do the same for this process's session as a whole.
+
+    Linux may share cores between sessions first (``sched_autogroup_enabled``), and then niceness counts only within
+    one: a nanny, which has a session of its own, and its worker got as much as all pages together. See sched(7), "The
+    autogroup feature".
+    """
+    with contextlib.suppress(OSError):  # there is none, or it may not be set
+        Path("/proc/self/autogroup").write_text(str(NICENESS), encoding="ascii")
 
 
 def _exit_at_end_of_input() -> None:

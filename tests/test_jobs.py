@@ -222,6 +222,22 @@ def test_workers_stand_behind_the_page_in_the_queue_for_cores(server: Server) ->
         assert worker.nice() == nanny.nice() == max(NICENESS, psutil.Process().nice())
 
 
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="this kernel shares cores between processes only")
+def test_the_session_of_workers_stands_behind_that_of_the_page(server: Server) -> None:
+    """Where the kernel shares cores between sessions first, a worker's own niceness would count for nothing."""
+
+    def session(pid: int) -> tuple[str, int]:
+        name, _, niceness = Path(f"/proc/{pid}/autogroup").read_text(encoding="ascii").split()
+        return name, int(niceness)
+
+    page, worker, nanny = (
+        session(pid) for pid in (os.getpid(), server.worker_process().pid, server.worker_process().ppid())
+    )
+    assert worker == nanny
+    assert worker[0] != page[0]
+    assert worker[1] == NICENESS
+
+
 def test_every_new_worker_is_asked_to_warm_up(server: Server) -> None:
     assert wait_until(lambda: server.on_workers(warmed_up)) == [True]
 
