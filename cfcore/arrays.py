@@ -77,10 +77,10 @@ class ArrayFiles:
             return arrays
         except FileNotFoundError:
             raise StoreError(f"run {run_id} has no arrays: it is not finished, it failed, or it was deleted") from None
-        except MemoryError as error:  # a damaged file may also ask for more than there is
+        except MemoryError as error:  # nobody can tell: a damaged header may ask for anything
             raise StoreError(
-                f"the arrays of run {run_id} do not fit into memory: try again when fewer people look at runs; if that "
-                "does not help, train it again"
+                f"the arrays of run {run_id} are damaged or larger than the memory that is free: try again later; if "
+                "that does not help, train it again"
             ) from error
         except _DAMAGE as error:
             if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
