@@ -19,13 +19,14 @@ from cfcore.ui.components import how_many, titles, user_names
 def the_idea(ratings: Ratings) -> None:
     """The corner of the matrix, two factors a side fitted to it, and the corner with its holes filled."""
     drawn = _idea(ratings.about.name)
-    before, between, after = st.columns([1.25, 1, 1.25], gap="medium")
+    before, between, after = st.columns([1.2, 1.1, 1.2], gap="medium")
     with before:
         st.markdown(f"**1. Ratings, with holes.** {drawn['who']}.")
         _picture(drawn["given"])
     with between:
         st.markdown("**2. Two factors for each.** Learned from the ratings alone.")
-        for column, side in zip(st.columns(2, gap="small"), ("users", "movies"), strict=True):
+        widths = [1, 1.5]  # titles are longer than users' names
+        for column, side in zip(st.columns(widths, gap="small"), ("users", "movies"), strict=True):
             with column:
                 _picture(drawn[side])
         st.caption(
