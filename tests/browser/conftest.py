@@ -13,7 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +21,9 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from cfcore.runs import Run, RunStore
 from tests.remote_support import free_port
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 WAIT = 60_000  # ms: how long to wait for what must come; generous, for a busy machine
@@ -106,6 +108,14 @@ class Server:
         log = re.sub(r"Exception ignored in: <bound method GCDiagnosis(.*\n)+?AssertionError.*\n", "", self.log())
         return log if "Traceback" in log else ""
 
+    def unfinished(self) -> Sequence[Run]:
+        """The runs of this server that wait or are trained."""
+        store = RunStore(self.folder / "runs")
+        try:
+            return [run for run in store.list() if run.active]
+        finally:
+            store.close()
+
     def workers(self) -> list[psutil.Process]:
         """The processes that train: the server's descendants that hold torch."""
         assert self.process is not None
@@ -144,6 +154,31 @@ def serve(server: Server) -> Iterator[Server]:
     faults = server.faults()
     server.stop()
     assert not faults, faults
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No test leaves a run to the server that all share: those of the tests behind it would wait for that one.
+
+    Where one does, the server starts again, so that only the test that did it fails.
+    """
+    server: Server | None = request.getfixturevalue("server") if "server" in request.fixturenames else None
+    left: list[Run] = []
+
+    def none_left(server: Server) -> bool:
+        left[:] = server.unfinished()
+        return not left
+
+    yield
+    if server is None:
+        return
+    try:
+        wait_until(lambda: none_left(server), timeout=10)
+    except TimeoutError:
+        server.stop()
+        server.start()
+        told = [(run.id, run.status, run.request.config, len(run.history), run.visitor) for run in left]
+        pytest.fail(f"runs were left to the tests that follow: {told}")
 
 
 @pytest.fixture
