@@ -26,7 +26,7 @@ from tests.remote_support import free_port
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
-WAIT = 60_000  # ms: how long to wait for what must come; generous, for a busy machine
+WAIT = 120_000  # ms: how long to wait for what must come; generous, for a busy machine
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",

@@ -90,7 +90,7 @@ def five(server: Server, browser) -> list[str]:
     expect(curves(page)).to_have_attribute("aria-label", re.compile(r"From scratch after \d+ epochs"))
     expect(page.get_by_role("button", name=re.compile(r"^Stop \d"))).to_be_enabled()
     last = re.compile(r"fastai, dot product after 5 epochs")
-    expect(curves(page)).to_have_attribute("aria-label", last, timeout=5 * WAIT)
+    expect(curves(page)).to_have_attribute("aria-label", last, timeout=3 * WAIT)
     expect(page.get_by_test_id("stMain").get_by_role("button", name="Stop", exact=True)).to_be_disabled()
     ids = ids_in(page)
     context.close()

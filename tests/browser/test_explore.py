@@ -34,8 +34,8 @@ def run(server: Server, browser: Browser) -> Iterator[str]:
     expect(page.get_by_text("Nothing has been trained yet")).to_be_visible()
     page.get_by_role("button", name="Train a model now").click()
     page.wait_for_url(re.compile(r"[?&]run="))
-    expect(page.locator(MAP)).to_be_visible(timeout=4 * WAIT)  # it may still be training: the map is alive
-    expect(page.get_by_role("combobox", name="Run")).to_have_value(re.compile("RMSE"), timeout=4 * WAIT)
+    expect(page.locator(MAP)).to_be_visible(timeout=2 * WAIT)  # it may still be training: the map is alive
+    expect(page.get_by_role("combobox", name="Run")).to_have_value(re.compile("RMSE"), timeout=2 * WAIT)
     yield page.url
     context.close()
 
@@ -346,7 +346,7 @@ def test_the_article_preset_on_movielens_puts_star_wars_near_its_trilogy(
     page.goto(f"{server.url}/train?approach=fastai_dot&split=u1")
     expect(page.get_by_text("MovieLens 100K · 100,000 ratings")).to_be_visible()
     page.get_by_role("button", name="Train", exact=True).click()
-    expect(page.get_by_text(re.compile(r"^Done · 5 of 5 epochs"))).to_be_visible(timeout=3 * WAIT)
+    expect(page.get_by_text(re.compile(r"^Done · 5 of 5 epochs"))).to_be_visible(timeout=2 * WAIT)
     run = RunStore(server.folder / "runs").list(limit=1)[0]
     assert run.metrics is not None
     assert run.metrics.valid_mse == pytest.approx(0.879, rel=0.03)

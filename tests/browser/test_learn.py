@@ -32,6 +32,7 @@ def says(page: Page, words: str) -> None:
 
 
 def said_loss(page: Page) -> float:
+    says(page, r"loss [\d.]+")  # a picture that has just arrived has not said it yet
     found = re.search(r"loss ([\d.]+)", page.locator("output").inner_text())
     assert found is not None
     return float(found[1])

@@ -66,7 +66,7 @@ def test_from_the_same_step_over_the_ladder_to_the_map(server: Server, new_perso
     page = new_person(color_scheme="dark")
     page.goto(f"{server.url}/learn?lesson=levels")
     button(page, "Take the steps").click()
-    expect(said(page, "In 12 steps")).to_be_visible(timeout=2 * WAIT)  # the worker may still be loading fastai
+    expect(said(page, "In 12 steps")).to_be_visible()  # the worker may still be loading fastai
     expect(page.locator("[data-testid=stVegaLiteChart] svg").get_by_text("+ Adam")).to_be_visible()
     button(page, "Train it both ways").click()
     expect(said(page, "Without squeeze")).to_be_visible()
@@ -75,7 +75,7 @@ def test_from_the_same_step_over_the_ladder_to_the_map(server: Server, new_perso
 
     button(page, "Next: Bias, range, weight decay").click()
     button(page, "Climb the ladder").click()
-    expect(said(page, "From the bare dot product")).to_be_visible(timeout=3 * WAIT)
+    expect(said(page, "From the bare dot product")).to_be_visible(timeout=2 * WAIT)
     expect(said(page, "Of what the model gains")).to_be_visible()
     assert_fits(page)
     runs = list(RunStore(server.folder / "runs").list(limit=4))[::-1]  # the newest

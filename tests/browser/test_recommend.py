@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.conftest import Server
+from tests.browser.conftest import WAIT, Server
 
 SCRATCH = "approach=scratch&learning_rate=10&embedding_size=6&epochs=60"
 NETWORK = "approach=pytorch&learning_rate=0.05&epochs=20"
@@ -33,7 +33,7 @@ def run_id(server: Server, browser: Browser) -> str:
     with browser.new_context() as context:
         page = context.new_page()
         found = train(page, server, SCRATCH)
-        expect(page.get_by_text(re.compile(r"^Done · 60 of 60 epochs"))).to_be_visible(timeout=60_000)
+        expect(page.get_by_text(re.compile(r"^Done · 60 of 60 epochs"))).to_be_visible(timeout=WAIT)
     return found
 
 
