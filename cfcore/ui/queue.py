@@ -10,10 +10,12 @@ from cfcore.config import RunRequest
 from cfcore.datasets import DataError
 from cfcore.estimate import Estimate, estimate
 from cfcore.limits import LimitError
-from cfcore.rooms import RoomError
+from cfcore.rooms import RoomError, Rules
 from cfcore.runs import Run
 from cfcore.ui import state
 from cfcore.ui.words import sentence
+
+_LATEST = 20  # of a visit's runs, among which one that has not ended is looked for
 
 
 def price(request: RunRequest) -> Estimate | None:
@@ -31,8 +33,15 @@ def price(request: RunRequest) -> Estimate | None:
 
 
 def enqueue(requests: Sequence[RunRequest], dataset_title: str, group: str = "") -> list[Run]:
-    """Queue runs of this visit; gives none, and says why, where one is refused. Buttons are only its first line."""
+    """Queue runs of this visit; gives none, and says why, where one is refused. Buttons are only its first line.
+
+    A second press before the page has shown the first finds the run of that one. Once there are runs, nothing here
+    looks at the session: where another press is waiting, Streamlit ends a callback at its next look, half done.
+    """
     state.keep_dataset()
+    visitor, jobs, joined = state.visitor(), state.jobs(), state.classroom()
+    if not group and (before := _asked_before(requests, visitor)):
+        return before
     queued: list[Run] = []
     try:
         if refusal := class_refusal(requests):
@@ -42,21 +51,29 @@ def enqueue(requests: Sequence[RunRequest], dataset_title: str, group: str = "")
             if cost is not None and cost.refused:
                 raise LimitError(cost.refused)
         for request, cost in zip(requests, prices, strict=True):
-            run = state.jobs().submit(
+            run = jobs.submit(
                 request,
-                visitor=state.visitor(),
+                visitor=visitor,
                 dataset_title=dataset_title,
                 group=group,
                 seconds=cost.seconds if cost else 0.0,
             )
             queued.append(run)
     except ValueError as refusal:
-        state.tell(sentence(str(refusal)))
         for run in queued:  # all or none
-            state.jobs().stop(run.id)
+            jobs.stop(run.id)
+        state.tell(sentence(str(refusal)))
         return []
-    _show_the_class(queued)
+    if joined is not None and joined[1].shows:
+        _show_the_class(queued, visitor, joined[0].rules)
     return queued
+
+
+def _asked_before(requests: Sequence[RunRequest], visitor: str) -> list[Run]:
+    """The runs of this visit that these very requests have started and that have not ended, where all have one."""
+    active = [run for run in state.store().list(visitor=visitor, limit=_LATEST) if run.active]
+    found = [next((run for run in active if run.request == request), None) for request in requests]
+    return [run for run in found if run is not None] if all(found) else []
 
 
 def class_refusal(requests: Sequence[RunRequest]) -> str:
@@ -72,15 +89,12 @@ def class_refusal(requests: Sequence[RunRequest]) -> str:
     return ""
 
 
-def _show_the_class(runs: Sequence[Run]) -> None:
-    """Put runs on the board of this visit's class, unless the person would rather not."""
-    found = state.classroom()
-    if found is not None and found[1].shows:
-        try:
-            scale = state.ratings(found[0].rules.dataset).scale
-            state.store().rooms.show([run.id for run in runs], state.visitor(), scale)
-        except ValueError as problem:  # the runs are queued all the same
-            state.tell(sentence(str(problem)))
+def _show_the_class(runs: Sequence[Run], visitor: str, rules: Rules) -> None:
+    """Put runs on the board of this visit's class."""
+    try:
+        state.store().rooms.show([run.id for run in runs], visitor, state.ratings(rules.dataset).scale)
+    except ValueError as problem:  # the runs are queued all the same
+        state.tell(sentence(str(problem)))
 
 
 def is_mine(run: Run) -> bool:

@@ -157,7 +157,7 @@ def run_again(run_id: str) -> None:
 def submit(request: RunRequest, dataset_title: str) -> None:
     """Queue a run of this visit and show it; where that is refused, say why."""
     for run in enqueue([request], dataset_title):
-        st.session_state["run"] = run.id
+        state.keep("run", run.id)
         _give_it_a_moment(run.id)
 
 

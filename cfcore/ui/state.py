@@ -232,6 +232,18 @@ def chosen_ratings() -> Ratings:
         return ratings(FALLBACK)
 
 
+def keep(key: str, value: Any) -> None:
+    """Put something into the session at the end of a callback, though another press may be waiting.
+
+    Streamlit then ends the callback at its first look at the session, and only there.
+    """
+    try:
+        st.session_state[key] = value
+    except BaseException:
+        st.session_state[key] = value
+        raise
+
+
 def tell(sentence: str) -> None:
     """Show ``sentence`` at the top of the page, once."""
     st.session_state.setdefault("to_tell", []).append(sentence)

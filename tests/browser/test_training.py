@@ -91,6 +91,24 @@ def test_the_curve_grows_while_it_trains(server: Server, page: Page) -> None:
     assert factors.shape[1] == 50
 
 
+def test_an_impatient_double_press_trains_once(server: Server, page: Page) -> None:
+    open_train(page, server, LONG)
+    before = {run.id for run in RunStore(server.folder / "runs").list()}
+    train = page.get_by_role("button", name="Train", exact=True)
+    expect(train).to_be_enabled()
+    train.scroll_into_view_if_needed()
+    box = train.bounding_box()
+    assert box is not None
+    for _ in range(3):
+        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.wait_for_timeout(120)  # about when the first press is being carried out
+    expect(page.get_by_text(re.compile(r"Epoch \d+ of 100"))).to_be_visible()
+    (run,) = [run for run in RunStore(server.folder / "runs").list() if run.id not in before]
+    assert f"run={run.id}" in page.url
+    stop_button(page).click()
+    expect(page.get_by_text(re.compile(r"^Stopped · "))).to_be_visible()
+
+
 def test_a_refresh_and_another_person_find_the_run_again(server: Server, new_person: Callable[..., Page]) -> None:
     page = new_person()
     open_train(page, server, LONG)

@@ -1,0 +1,92 @@
+"""How a page queues runs: once, however often its button is pressed, and all of a group or none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from cfcore.approaches import make_config
+from cfcore.config import RunRequest
+from cfcore.runs import Run
+from cfcore.ui import queue, state
+from tests.pages_support import FakeJobs
+
+
+class Watched(dict):
+    """A session that says who looks at it, and does with a look what Streamlit does where another press is waiting."""
+
+    def __init__(self, seen: list[str]) -> None:
+        super().__init__()
+        self.seen, self.waiting = seen, False
+
+    def look(self) -> None:
+        self.seen.append("looked")
+        if self.waiting:
+            self.waiting = False
+            raise KeyboardInterrupt
+
+    def get(self, key: str, default: object = None) -> object:
+        self.look()
+        return super().get(key, default)
+
+    def setdefault(self, key: str, default: object = None) -> object:
+        self.look()
+        return super().setdefault(key, default)
+
+    def __getitem__(self, key: str) -> object:
+        self.look()
+        return super().__getitem__(key)
+
+    def __setitem__(self, key: str, value: object) -> None:
+        self.look()
+        super().__setitem__(key, value)
+
+    def __contains__(self, key: object) -> bool:
+        self.look()
+        return super().__contains__(key)
+
+
+def test_two_presses_in_a_row_train_once(jobs: FakeJobs) -> None:
+    """The second may come before the page has shown that there is a run, with its button still to be pressed."""
+
+    def twice() -> None:
+        from cfcore.approaches import make_config
+        from cfcore.config import RunRequest
+        from cfcore.ui import result
+
+        for _ in range(2):
+            result.submit(RunRequest(dataset="sample", config=make_config("als")), "Sample")
+
+    app = AppTest.from_function(twice, default_timeout=60).run()
+    assert not app.exception
+    (run,) = jobs.store.list()
+    assert app.session_state["run"] == run.id
+    jobs.store.cancel(run.id, "")
+    app.run()
+    assert len(jobs.store.list()) == 2  # once it has ended, it can be trained again; and that, too, once
+
+
+def test_another_press_leaves_no_run_half_queued(jobs: FakeJobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streamlit ends a callback at its next look at the session where another press waits: some of the runs would be
+    queued, or all, and the page would show none of them."""
+    seen: list[str] = []
+    session, submit = Watched(seen), jobs.submit
+
+    def watched(*args: Any, **kwargs: Any) -> Run:
+        seen.append("queued")
+        return submit(*args, **kwargs)
+
+    monkeypatch.setattr(st, "session_state", session)
+    monkeypatch.setattr(jobs, "submit", watched)
+    requests = [RunRequest(dataset="sample", config=make_config("als", epochs=n)) for n in (1, 2, 3)]
+    assert len(queue.enqueue(requests, "Sample", group="together")) == 3
+    assert "looked" in seen
+    assert seen[seen.index("queued") :] == ["queued"] * 3
+
+    session.waiting = True
+    with pytest.raises(KeyboardInterrupt):
+        state.keep("run", "of the first press")
+    assert session["run"] == "of the first press"
