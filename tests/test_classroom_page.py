@@ -63,6 +63,8 @@ def test_a_class_is_opened_with_a_code_a_link_and_a_secret_that_is_shown_once(jo
     assert jobs.store.rooms.teach(room.code, secret, "other") == room
     assert param(app, "room") == room.code
     assert all(secret not in str(value) for value in app.query_params.values())
+    button(as_("tess"), "Open a class").click().run()  # as a second press, before the page has shown the class
+    assert jobs.store.rooms.taught_by("tess") == [room]
     button(app, "Written down").click().run()
     assert all(secret not in each.value for each in app.code)
     again = as_("tess", room=room.code)  # after a reload

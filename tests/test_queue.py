@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+from streamlit.elements.widgets.button import ButtonMixin
 from streamlit.testing.v1 import AppTest
 
 from cfcore.approaches import make_config
 from cfcore.config import RunRequest
 from cfcore.runs import Run
-from cfcore.ui import queue, state
-from tests.pages_support import FakeJobs
+from cfcore.ui import queue, state, you
+from tests.pages_support import FakeJobs, button, finished, open_page
 
 
 class Watched(dict):
@@ -67,6 +70,48 @@ def test_two_presses_in_a_row_train_once(jobs: FakeJobs) -> None:
     jobs.store.cancel(run.id, "")
     app.run()
     assert len(jobs.store.list()) == 2  # once it has ended, it can be trained again; and that, too, once
+
+
+def pressed_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on every press of a button is two, the second before the page has been drawn again."""
+
+    def button(self: DeltaGenerator, *args: Any, on_click: Callable[..., None] | None = None, **kwargs: Any) -> bool:
+        def both(*args: Any, **kwargs: Any) -> None:
+            assert on_click is not None
+            on_click(*args, **kwargs)
+            on_click(*args, **kwargs)
+
+        return drawn(self, *args, on_click=both if on_click else None, **kwargs)
+
+    drawn = ButtonMixin.button
+    monkeypatch.setattr(ButtonMixin, "button", button)
+    monkeypatch.setattr(st, "button", st._main.button)
+
+
+def test_what_two_presses_deleted_can_be_taken_back(jobs: FakeJobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second finds nothing to delete; with that as what was deleted last there was no Undo."""
+    app = open_page("pages/compare.py")
+    ids = {finished(jobs, visitor=app.session_state["visitor"], rmse=rmse).id for rmse in (0.9, 0.95)}
+    pressed_twice(monkeypatch)
+    app.run()
+    (delete,) = [each for each in app.button if each.label.startswith("Delete") and not each.disabled]
+    delete.click().run()
+    assert jobs.store.list() == []
+    button(app, "Undo").click().run()
+    assert {run.id for run in jobs.store.list()} == ids
+
+
+def test_your_stars_survive_two_presses_on_the_offer_of_a_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second found no offer, and put nothing in the place of your ratings; so did the way back."""
+    mine, theirs = {1: 5.0, 2: 1.0}, {3: 4.0}
+    monkeypatch.setattr(st, "session_state", {"you-offered": {"dataset": "sample", "ratings": theirs}})
+    you.keep("sample", mine)
+    for _ in range(2):
+        you.take_offered("sample")
+        assert you.ratings_of_you("sample") == theirs
+    for _ in range(2):
+        you.take_back("sample")
+        assert you.ratings_of_you("sample") == mine
 
 
 def test_another_press_leaves_no_run_half_queued(jobs: FakeJobs, monkeypatch: pytest.MonkeyPatch) -> None:

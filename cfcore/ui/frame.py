@@ -62,7 +62,9 @@ def page(title: str, question: str) -> Iterator[Ratings]:
     if ratings is None:
         st.stop()
     with guard():
-        news = st.container()
+        news = st.container()  # what comes and goes has one place: else all below it would be built anew each time
+        with news:
+            _notices()
         yield ratings
         with news:  # last, so that what the page itself has to tell stands here too
             for told in state.told():
@@ -81,7 +83,6 @@ def _begin(title: str, question: str) -> Ratings:
     _menu(ratings)
     st.title(title, anchor=False)
     st.markdown(question)
-    _notices()
     return ratings
 
 

@@ -95,6 +95,8 @@ def offered(dataset: str) -> dict[Id, float]:
 def take_offered(dataset: str) -> None:
     """Take the link's ratings in place of yours, which :func:`take_back` brings back."""
     mine, theirs = ratings_of_you(dataset), offered(dataset)
+    if not theirs:  # a second press
+        return
     dismiss()
     keep(dataset, theirs)
     st.session_state["you-before"] = {"dataset": dataset, "ratings": mine}
@@ -109,6 +111,8 @@ def before_link(dataset: str) -> dict[Id, float]:
 def take_back(dataset: str) -> None:
     """Your own ratings again, as they were before you took a link's."""
     mine = before_link(dataset)
+    if not mine:  # a second press
+        return
     dismiss()
     keep(dataset, mine)
 

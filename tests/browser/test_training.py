@@ -39,7 +39,9 @@ def open_train(page: Page, server: Server, query: str) -> None:
 
 def press_train(page: Page) -> str:
     """Press Train and give the run's id, read from the address."""
-    page.get_by_role("button", name="Train", exact=True).click()
+    train = page.get_by_role("button", name="Train", exact=True)
+    expect(train).to_have_count(1)  # for a moment there may be another, where what stands above has just gone
+    train.click()
     page.wait_for_url(re.compile(r"[?&]run="))
     return parse_qs(urlparse(page.url).query)["run"][0]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import streamlit as st
 
 from cfcore.config import SplitConfig
@@ -13,6 +15,7 @@ from cfcore.ui import draft, state
 from cfcore.ui.words import plain, sentence
 
 SECRETS = "class-secrets"  # of this visit: room code to the secret that was just given out
+TWICE_SECONDS = 5.0  # a second press so soon after the first does not ask for a second class
 
 
 def door(ratings: Ratings, code: str) -> None:
@@ -81,15 +84,19 @@ def _open(ratings: Ratings) -> None:
         pressed = st.button("Open a class", icon=":material/add:", width="stretch")
     if not pressed:
         return
+    for room in state.store().rooms.taught_by(state.visitor()):
+        if abs(time.time() - room.created) < TWICE_SECONDS:
+            show(room.code)
+            st.rerun()
     split = SplitConfig.of("u1") if "u1" in ratings.split_kinds() else SplitConfig.of("random")
     rules = Rules(dataset=ratings.about.name, split=split, approaches=draft.CHOICES)
     try:
-        most = Limits.from_environment().rooms
+        most, secrets = Limits.from_environment().rooms, st.session_state.get(SECRETS, {})
         room, secret = state.store().rooms.open(rules, state.visitor(), most)
     except ValueError as problem:
         st.error(sentence(str(problem)), icon=":material/error:")
     else:
-        st.session_state.setdefault(SECRETS, {})[room.code] = secret
+        state.keep(SECRETS, secrets | {room.code: secret})  # it cannot be had again
         show(room.code)
         st.rerun()
 

@@ -58,7 +58,7 @@ def _secret(room: Room) -> None:
                 "after that nobody can see it."
             )
             st.code(given[room.code], language=None, wrap_lines=True)
-            st.button("Written down", on_click=given.pop, args=(room.code,))
+            st.button("Written down", on_click=given.pop, args=(room.code, None))
         else:
             st.markdown(
                 "It was shown when the class was opened. A new one takes its place: the old one is then of no use, "
@@ -68,7 +68,8 @@ def _secret(room: Room) -> None:
 
 
 def _new_secret(code: str) -> None:
-    st.session_state.setdefault(SECRETS, {})[code] = state.store().rooms.new_secret(code, state.visitor())
+    given = st.session_state.setdefault(SECRETS, {})  # first: the callback may be ended at a look at the session
+    given[code] = state.store().rooms.new_secret(code, state.visitor())
 
 
 def _rules_form(room: Room) -> None:

@@ -132,10 +132,13 @@ def rename(run_id: str, name: str) -> None:
 
 def delete(run_ids: Sequence[str]) -> None:
     """Delete runs of this visit, so that it can be undone; those under way are stopped first."""
-    mine = _mine(run_ids)
-    queue.stop(*run_ids)
-    memory()["leaving"] = [*memory()["leaving"], *(run.id for run in mine)]
-    memory()["deleted"] = [run.id for run in mine]
+    leaving = memory()["leaving"]
+    mine = [run.id for run in _mine(run_ids) if run.id not in leaving]
+    if not mine:  # a second press: the first is what can be undone
+        return
+    queue.stop(*mine)
+    memory()["leaving"] = [*leaving, *mine]
+    memory()["deleted"] = mine
     settle()
 
 
