@@ -15,6 +15,7 @@ from cfcore.approaches import make_config
 from cfcore.config import RunRequest
 from cfcore.runs import Run
 from cfcore.ui import queue, state, you
+from cfcore.ui.recommend.exchange import Id
 from tests.pages_support import FakeJobs, button, finished, open_page
 
 
@@ -103,7 +104,8 @@ def test_what_two_presses_deleted_can_be_taken_back(jobs: FakeJobs, monkeypatch:
 
 def test_your_stars_survive_two_presses_on_the_offer_of_a_link(monkeypatch: pytest.MonkeyPatch) -> None:
     """The second found no offer, and put nothing in the place of your ratings; so did the way back."""
-    mine, theirs = {1: 5.0, 2: 1.0}, {3: 4.0}
+    mine: dict[Id, float] = {1: 5.0, 2: 1.0}
+    theirs: dict[Id, float] = {3: 4.0}
     monkeypatch.setattr(st, "session_state", {"you-offered": {"dataset": "sample", "ratings": theirs}})
     you.keep("sample", mine)
     for _ in range(2):
