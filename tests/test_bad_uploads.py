@@ -170,6 +170,8 @@ def test_rows_inside_a_quotation_that_is_never_closed_are_not_lost_in_silence() 
     head, rows = ",".join((*HEAD, "title")), [",".join(map(str, (*row, "A film"))) for row in ROWS]
     with pytest.raises(DataError, match="a quotation mark that is never closed"):
         save_upload("\n".join([f'{head},"note', *rows[:3], f'{rows[3]},"x"', *rows[4:]]).encode(), "head.csv")
+    with pytest.raises(DataError, match="line 5 has a quotation mark that is never closed"):
+        save_upload("\n".join([head, *rows[:3], f'{rows[3][:-6]}"A film', *rows[4:]]).encode(), "end.csv")
     ratings = load(
         save_upload("\n".join([head, f'{rows[0][:-6]}"A film', *rows[1:3], 'a film"', *rows[3:]]).encode(), "title.csv")
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -150,8 +151,11 @@ def test_the_board_ranks_people_and_hides_the_names_that_the_teacher_hides(room:
     button(app, "Take all off").click().run()
     assert "Nothing on the board yet" in texts(app)
     assert len(jobs.store.list()) == 3
+    assert button(app, "Remove").disabled, "nobody is chosen yet"
+    app.selectbox("class:who").set_value(1).run()
     button(app, "Remove").click().run()
     assert [each.name for each in jobs.store.rooms.people(room.code)] == ["=Bo"]
+    assert button(app, "Remove").disabled, "nobody else stands there for a second press"
 
 
 def test_a_class_on_data_that_is_not_in_the_catalogue_keeps_it(jobs: FakeJobs) -> None:
@@ -186,6 +190,23 @@ def test_the_teacher_sets_what_is_trained_closes_and_deletes(room: Room, jobs: F
     assert not app.exception
     assert jobs.store.rooms.get(room.code) is None
     assert "You are" not in texts(as_("ann"))
+
+
+@pytest.mark.parametrize("page", ["app.py", "pages/train.py", CLASS])
+def test_what_the_teacher_changes_is_said_on_any_page_once(page: str, room: Room, jobs: FakeJobs) -> None:
+    app, said = as_("ann", page), "Your teacher has changed what this class trains"
+    assert said not in texts(app)
+    jobs.store.rooms.change(room.code, rules=replace(room.rules, approaches=("als",)))
+    assert said in texts(app.run())
+    assert said not in texts(app.run())
+
+
+def test_runs_that_came_to_nothing_do_not_fill_the_list_of_ones_own(room: Room, jobs: FakeJobs) -> None:
+    good = fitting(jobs, "ann", 0.9)
+    for _ in range(12):
+        jobs.store.fail(jobs.store.create(good.request, visitor="ann").id, "ended")
+    mine = [each.key for each in as_("ann").button if (each.key or "").startswith("class:mine:")]
+    assert mine == [f"class:mine:{good.id}"]
 
 
 @pytest.mark.parametrize("page", ["app.py", "pages/train.py", CLASS])

@@ -73,7 +73,7 @@ def sweep_table(grid: Grid, mean_rmse: float | None = None) -> pd.DataFrame:
     numbers = [cell.rmse for cell in grid.cells if cell.final and cell.rmse is not None]
     low = min(numbers, default=0.0)
     high = max(numbers, default=1.0)
-    if mean_rmse is not None and low < mean_rmse < high:
+    if mean_rmse is not None and mean_rmse < high:
         high = mean_rmse
     best = grid.best
     rows = []
@@ -118,6 +118,8 @@ def _state(cell: Cell, best: Cell | None) -> str:
 def _step(rmse: float | None, low: float, high: float) -> int | None:
     if rmse is None:
         return None
+    if low > high:  # not one of them beats the global mean
+        return len(_RAMP) - 1
     share = (rmse - low) / (high - low) if high > low else 0.0
     return min(int(share * len(_RAMP)), len(_RAMP) - 1)
 

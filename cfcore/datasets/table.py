@@ -169,6 +169,11 @@ def _frame(table: Table) -> pd.DataFrame:
         for number, row in table.lines():
             if len(row) > width:
                 raise _too_many(table, number, row) from error
+        if never_closed := re.search(r"EOF inside string starting at row (\d+)", str(error)):
+            raise DataError(
+                f"{table.where}, line {int(never_closed[1]) + 1} has a quotation mark that is never closed: "
+                "close or remove it"
+            ) from error
         raise DataError(f"{table.where} cannot be read as a table ({error}): check its quotation marks") from error
 
 

@@ -182,12 +182,15 @@ def _notices() -> None:
 def _class_notice() -> None:
     """Draw the page anew when a teacher changes the class of this visit, and say it when that is gone."""
     joined = state.classroom()
-    before, now = st.session_state.get(state.CLASS), joined[0].code if joined else ""
+    before = st.session_state.get(state.CLASS, {})
+    now = {"code": joined[0].code, "rules": joined[0].rules.to_json()} if joined else {}
     st.session_state[state.CLASS] = now
+    if before and now and before["code"] == now["code"] and before["rules"] != now["rules"]:
+        state.tell("Your teacher has changed what this class trains: the Class page says what that is now.")
     if before and not now:
         st.info(
-            f"You are no longer in class {before}: its teacher has deleted it or taken you out, or you left it in "
-            "another window. Your runs are kept: the Compare page lists them.",
+            f"You are no longer in class {before['code']}: its teacher has deleted it or taken you out, or you left it "
+            "in another window. Your runs are kept: the Compare page lists them.",
             icon=":material/groups:",
         )
     if joined:

@@ -132,17 +132,18 @@ def recent_runs() -> None:
         return
     st.markdown("**Your recent runs**")
     for run in runs:
-        rate, m = run.request.config.learning_rate, run.metrics
+        config, m = run.request.config, run.metrics
         error = f"RMSE {m.valid_rmse:.3f}" if m and m.valid_rmse else run.status
-        label = [run.name or describe(run.request.config.approach).title, run.dataset_title or run.request.dataset]
-        label += [f"learning rate {number(rate)}"] if rate is not None else []
+        label = [run.name or describe(config.approach).title, run.dataset_title or run.request.dataset]
+        label += [f"learning rate {number(config.learning_rate)}"] if config.learning_rate is not None else []
+        label += [f"epochs {config.epochs}"] if config.epochs is not None else []
         st.button(
             plain(" · ".join([*label, error])),
             key=f"open:{run.id}",
             type="tertiary",
             icon=":material/show_chart:",
             disabled=run.id == st.session_state.get("run"),
-            help=plain(config_line(run.request.config)),
+            help=plain(config_line(config)),
             on_click=lambda run_id=run.id: st.session_state.update(run=run_id),
         )
 

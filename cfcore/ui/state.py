@@ -32,7 +32,7 @@ from cfcore.rooms import Person, Room, Rules
 from cfcore.runs import RunStore
 from cfcore.ui.words import sentence
 
-CLASS = "class-joined"  # in the session: the code of the class that this visit was last seen in
+CLASS = "class-joined"  # in the session: the class that this visit was last seen in, its code and its rules
 PREFERRED, FALLBACK = "ml-100k", "sample"
 MOST_ARRAY_BYTES, ARRAY_SECONDS = (
     128e6,

@@ -56,10 +56,11 @@ def _shows() -> None:
 
 
 def _my_runs(room: Room) -> None:
-    """The latest runs of this visit on the class's split, each with a switch for the board."""
+    """The latest runs of this visit on the class's split that can be ranked, each with a switch for the board."""
     store, mine = state.store(), state.visitor()
     shown = store.rooms.shown(room.code)
-    runs = [run for run in store.list(visitor=mine, limit=50) if room.rules.concerns(run.request)][:MOST_LISTED]
+    latest = [run for run in store.list(visitor=mine, limit=50) if room.rules.concerns(run.request)]
+    runs = [run for run in latest if run.active or run.metrics or run.id in shown][:MOST_LISTED]
     if not runs:
         return
     st.markdown("**Your runs here**")

@@ -167,7 +167,14 @@ def _names(room: Room) -> None:
         )
         with st.popover("Remove somebody", icon=":material/person_remove:", disabled=not people):
             st.markdown("Puts a person out of the class, and their runs off the board.")
-            number = st.selectbox("Who", list(names), format_func=lambda number: names[number], key="class:who")
+            number = st.selectbox(
+                "Who",
+                list(names),
+                index=None,  # nobody stands there to be removed by a second press
+                format_func=lambda number: names[number],
+                placeholder="Choose a person",
+                key="class:who",
+            )
             st.button("Remove", type="primary", disabled=number is None, on_click=_remove, args=(room.code, number))
 
 
@@ -183,6 +190,7 @@ def _hide(code: str, before: Collection[int], now: Collection[int]) -> None:
 
 
 def _remove(code: str, number: int) -> None:
+    st.session_state["class:who"] = None
     state.store().rooms.remove(code, number)
     forget()
 
