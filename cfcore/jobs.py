@@ -203,7 +203,6 @@ class Jobs:
             self._store.beat(self._server)
             self._store.fail_orphans()  # of a container that was replaced: known to be gone only after a minute
         self._failures.try_again()
-        self._give_back()
         self._hand_out()
         for flight in self._line.flights():
             if self._cluster is not None and self._cluster.lost_its_worker(flight.future):
@@ -214,6 +213,7 @@ class Jobs:
             self._set_state("ready", "")
         elif os.environ.get("CFCORE_SCHEDULER"):
             self._begin()  # the scheduler may be back
+        self._give_back()
 
     def _restart(self) -> None:
         """Begin again with a new cluster; runs that the old one had are lost."""

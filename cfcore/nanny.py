@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 
+_TRIES = 40
 if TYPE_CHECKING:
     from distributed import Nanny
 
@@ -45,10 +48,19 @@ def _put_session_back() -> None:
 
     Linux may share cores between sessions first (``sched_autogroup_enabled``), and then niceness counts only within
     one: a nanny, which has a session of its own, and its worker got as much as all pages together. See sched(7), "The
-    autogroup feature".
+    autogroup feature". Without special rights, the kernel takes one such word in a tenth of a second from all processes
+    together, and several workers begin at once.
     """
-    with contextlib.suppress(OSError):  # there is none, or it may not be set
-        Path("/proc/self/autogroup").write_text(str(NICENESS), encoding="ascii")
+    file = Path("/proc/self/autogroup")
+    with contextlib.suppress(OSError, ValueError, IndexError):  # there is none, or it may not be set
+        niceness = max(NICENESS, int(file.read_text(encoding="ascii").split()[-1]))
+        for _ in range(_TRIES):
+            try:
+                file.write_text(str(niceness), encoding="ascii")
+            except BlockingIOError:
+                time.sleep(random.uniform(0.05, 0.25))
+            else:
+                return
 
 
 def _exit_at_end_of_input() -> None:

@@ -18,6 +18,8 @@ NAME_LENGTH = 24
 _JOINERS = "\u200c\u200d"  # unseen, but part of emoji that are composed, and of words in Persian and Hindi
 _JOINED = rf"[^\x00-\x7f{_JOINERS}]"  # what they may stand between: never ASCII, which has no use for them
 _STRAY_JOINER = re.compile(f"(?<!{_JOINED})[{_JOINERS}]|[{_JOINERS}](?!{_JOINED})")
+_VARIANTS = "\u034f\u17b4\u17b5\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef"  # marks that show nothing by themselves
+_NOT_SEEN = re.compile(f"[{_JOINERS}{_VARIANTS}]")
 UNSEEN = "\u115f\u1160\u3164\uffa0\u2800"  # letters and a sign, to Unicode, that show nothing
 
 
@@ -131,5 +133,4 @@ def tidy_name(name: str) -> str:
 
 def alike(name: str) -> str:
     """What two names have in common that are read as the same."""
-    plain = unicodedata.normalize("NFKC", name).casefold()
-    return "".join(letter for letter in plain if letter not in _JOINERS)
+    return unicodedata.normalize("NFKC", _NOT_SEEN.sub("", name)).casefold()

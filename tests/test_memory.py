@@ -86,7 +86,6 @@ def test_what_was_kept_is_given_back() -> None:
     assert left < 20
 
 
-@glibc
 def test_memory_is_given_back_when_a_process_has_grown_and_not_before(monkeypatch: pytest.MonkeyPatch) -> None:
     held, given = iter([100, 104, 109, 107, 112, 115, 116]), []
     calls: list[int] = []
@@ -99,6 +98,7 @@ def test_memory_is_given_back_when_a_process_has_grown_and_not_before(monkeypatc
     assert given == [3, 7], "108 is allowed from 100 on, then 115 from 107 on"
 
 
+@glibc
 def test_a_long_training_holds_little_more_than_a_short_one() -> None:
     """Without giving back what lies between the snapshots, this grows by some 400 MB in 120 epochs."""
     assert float(printed(GROWN, {**os.environ, "MALLOC_ARENA_MAX": "1"})) < 150

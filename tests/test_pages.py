@@ -16,6 +16,7 @@ from cfcore.approaches import describe, make_config
 from cfcore.config import RunRequest, SplitConfig
 from cfcore.datasets import load
 from cfcore.doctor.why import PYTORCH
+from cfcore.runs import StoreError
 from cfcore.training import EpochResult
 from cfcore.ui import frame, sources, state
 from cfcore.ui.components import _with_links
@@ -135,6 +136,17 @@ def test_an_unexpected_error_becomes_a_calm_sentence(monkeypatch: pytest.MonkeyP
     app = open_page("app.py")
     assert "Something went wrong on this page." in texts(app)
     assert "secret detail" not in texts(app)
+
+
+@pytest.mark.parametrize("page", ["app.py", "pages/train.py"])
+def test_notices_that_cannot_be_read_are_a_calm_sentence(page: str, jobs: FakeJobs) -> None:
+    def broken() -> str:
+        raise StoreError("the run store cannot be read")
+
+    jobs.store.notice = broken  # type: ignore[method-assign]
+    app = open_page(page)
+    assert not app.exception
+    assert any("The run store cannot be read" in error.value for error in app.error)
 
 
 def test_after_an_update_under_a_running_server_an_error_says_so(

@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from cfcore.approaches import make_config
 from cfcore.config import RunRequest
-from cfcore.runs import Run
+from cfcore.runs import STOPPING, Run
 from cfcore.ui import queue, state, you
 from cfcore.ui.recommend.exchange import Id
 from tests.pages_support import FakeJobs, button, finished, open_page
@@ -29,7 +29,6 @@ class Watched(dict):
     def look(self) -> None:
         self.seen.append("looked")
         if self.waiting:
-            self.waiting = False
             raise KeyboardInterrupt
 
     def get(self, key: str, default: object = None) -> object:
@@ -68,7 +67,9 @@ def test_two_presses_in_a_row_train_once(jobs: FakeJobs) -> None:
     assert not app.exception
     (run,) = jobs.store.list()
     assert app.session_state["run"] == run.id
-    jobs.store.cancel(run.id, "")
+    known = {"split_how": "", "n_train": 1, "n_valid": 1, "baseline_mean_mse": None, "baseline_bias_mse": None}
+    jobs.store.start(run.id, **known)
+    jobs.store.note(run.id, STOPPING)  # what is being stopped is not what was asked for
     app.run()
     assert len(jobs.store.list()) == 2  # once it has ended, it can be trained again; and that, too, once
 
@@ -133,7 +134,10 @@ def test_another_press_leaves_no_run_half_queued(jobs: FakeJobs, monkeypatch: py
     assert "looked" in seen
     assert seen[seen.index("queued") :] == ["queued"] * 3
 
-    session.waiting = True
+    box, session.waiting = state.box(), True
     with pytest.raises(KeyboardInterrupt):
-        state.keep("run", "of the first press")
+        state.keep(box, "run", "of the first press")
+    session.waiting = False
+    state.take_kept()
     assert session["run"] == "of the first press"
+    assert state.box() == {}

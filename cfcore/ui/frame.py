@@ -7,6 +7,8 @@ a calm sentence for the reader and a traceback in the server's log.
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -38,6 +40,7 @@ UPDATED = (
     "do not go together. Whoever runs the server should start it again. Your runs are kept."
 )
 
+GONE_SECONDS = 60.0  # for which somebody is told that they are in a class no more: pages are drawn often
 CLASS_SECONDS = 5.0  # between two looks whether the teacher has changed what the class trains
 FAILED_SECONDS = 5.0  # between two looks whether workers are back, which is how often they are tried
 
@@ -56,15 +59,16 @@ MENU = (
 @contextmanager
 def page(title: str, question: str) -> Iterator[Ratings]:
     """Set up a page: ``question`` says in one sentence what it answers. Gives the ratings this visit works with."""
-    ratings = None
+    ratings = news = None
     with guard():
-        ratings = _begin(title, question)
-    if ratings is None:
-        st.stop()
-    with guard():
+        begun = _begin(title, question)
         news = st.container()  # what comes and goes has one place: else all below it would be built anew each time
         with news:
             _notices()
+        ratings = begun
+    if ratings is None or news is None:
+        st.stop()
+    with guard():
         yield ratings
         with news:  # last, so that what the page itself has to tell stands here too
             for told in state.told():
@@ -74,6 +78,7 @@ def page(title: str, question: str) -> Iterator[Ratings]:
 def _begin(title: str, question: str) -> Ratings:
     st.set_page_config(page_title=f"{title} · Latent Lab", page_icon=_icon(), layout="wide")
     st.session_state["arrived"] = _arrived(title)
+    state.take_kept()
     state.visitor()
     state.fetch_preferred_once()
     state.jobs()  # so that a worker is warm by the time somebody presses Train
@@ -188,8 +193,11 @@ def _class_notice() -> None:
     if before and now and before["code"] == now["code"] and before["rules"] != now["rules"]:
         state.tell("Your teacher has changed what this class trains: the Class page says what that is now.")
     if before and not now:
+        st.session_state[state.GONE] = before["code"], time.monotonic()
+    code, since = st.session_state.get(state.GONE, ("", -math.inf))
+    if not now and time.monotonic() - since < GONE_SECONDS:
         st.info(
-            f"You are no longer in class {before['code']}: its teacher has deleted it or taken you out, or you left it "
+            f"You are no longer in class {code}: its teacher has deleted it or taken you out, or you left it "
             "in another window. Your runs are kept: the Compare page lists them.",
             icon=":material/groups:",
         )

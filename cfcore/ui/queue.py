@@ -11,7 +11,7 @@ from cfcore.datasets import DataError
 from cfcore.estimate import Estimate, estimate
 from cfcore.limits import LimitError
 from cfcore.rooms import RoomError, Rules
-from cfcore.runs import Run
+from cfcore.runs import STOPPING, Run
 from cfcore.ui import state
 from cfcore.ui.words import sentence
 
@@ -39,18 +39,16 @@ def enqueue(requests: Sequence[RunRequest], dataset_title: str, group: str = "")
     looks at the session: where another press is waiting, Streamlit ends a callback at its next look, half done.
     """
     state.keep_dataset()
-    visitor, jobs, joined = state.visitor(), state.jobs(), state.classroom()
-    if not group and (before := _asked_before(requests, visitor)):
-        return before
+    visitor, jobs = state.visitor(), state.jobs()
     queued: list[Run] = []
     try:
+        joined = state.classroom()
         if refusal := class_refusal(requests):
             raise RoomError(refusal)
-        prices = [price(request) for request in requests]
-        for cost in prices:
-            if cost is not None and cost.refused:
-                raise LimitError(cost.refused)
-        for request, cost in zip(requests, prices, strict=True):
+        before = [] if group else _asked_before(requests, visitor)
+        prices = [] if before else _prices(requests)
+        queued += before
+        for request, cost in zip(requests, prices, strict=not before):
             run = jobs.submit(
                 request,
                 visitor=visitor,
@@ -69,9 +67,23 @@ def enqueue(requests: Sequence[RunRequest], dataset_title: str, group: str = "")
     return queued
 
 
+def _prices(requests: Sequence[RunRequest]) -> list[Estimate | None]:
+    """What each run would take.
+
+    Raises:
+        ValueError: one of them would be refused; its data does not allow its split.
+    """
+    prices = [price(request) for request in requests]
+    for cost in prices:
+        if cost is not None and cost.refused:
+            raise LimitError(cost.refused)
+    return prices
+
+
 def _asked_before(requests: Sequence[RunRequest], visitor: str) -> list[Run]:
-    """The runs of this visit that these very requests have started and that have not ended, where all have one."""
-    active = [run for run in state.store().list(visitor=visitor, limit=_LATEST) if run.active]
+    """The runs of this visit that a press for these very requests has started, where none of them has ended."""
+    latest = state.store().list(visitor=visitor, limit=_LATEST)
+    active = [run for run in latest if run.active and not run.group and run.message != STOPPING]
     found = [next((run for run in active if run.request == request), None) for request in requests]
     return [run for run in found if run is not None] if all(found) else []
 
@@ -104,7 +116,8 @@ def is_mine(run: Run) -> bool:
 
 def stop(*run_ids: str) -> None:
     """End those of these runs that are this visit's and have not ended."""
-    for run in state.store().get_many(run_ids):
-        if run.active and is_mine(run):
-            st.session_state.setdefault("stopping", []).append(run.id)
-            state.jobs().stop(run.id)
+    visitor, jobs, stopping = state.visitor(), state.jobs(), st.session_state.setdefault("stopping", [])
+    for run in state.store().get_many(run_ids):  # from here on nothing looks at the session, see enqueue
+        if run.active and run.visitor == visitor:
+            stopping.append(run.id)
+            jobs.stop(run.id)

@@ -157,8 +157,9 @@ def run_again(run_id: str) -> None:
 
 def submit(request: RunRequest, dataset_title: str) -> None:
     """Queue a run of this visit and show it; where that is refused, say why."""
+    box = state.box()
     for run in enqueue([request], dataset_title):
-        state.keep("run", run.id)
+        state.keep(box, "run", run.id)
         _give_it_a_moment(run.id)
 
 

@@ -33,11 +33,10 @@ from cfcore.runs import RunStore
 from cfcore.ui.words import sentence
 
 CLASS = "class-joined"  # in the session: the class that this visit was last seen in, its code and its rules
+GONE = "class-gone"  # in the session: the code of a class that this visit was put out of, and when that was seen
 PREFERRED, FALLBACK = "ml-100k", "sample"
-MOST_ARRAY_BYTES, ARRAY_SECONDS = (
-    128e6,
-    120,
-)  # of runs that people look at; a run on MovieLens 100K has about 1 MB, its snapshots 1 to 8
+MOST_ARRAY_BYTES = 128e6  # of runs that people look at; a run on MovieLens 100K has about 1 MB, its snapshots 1 to 8
+ARRAY_SECONDS = 120  # after the last look at them, with the next look at any
 FIRST_PAGE_SECONDS = 4.0  # that a browser has the cores to itself for, after its first page has been asked for
 TOKEN_BYTES = 16  # of randomness in an XSRF token, so that nobody can guess another's name
 BASELINE_LIMIT = 2_000_000  # ratings: above it the page waits for the worker's baselines rather than compute them here
@@ -232,16 +231,26 @@ def chosen_ratings() -> Ratings:
         return ratings(FALLBACK)
 
 
-def keep(key: str, value: Any) -> None:
-    """Put something into the session at the end of a callback, though another press may be waiting.
+def box() -> dict[str, Any]:
+    """Where :func:`keep` may put something; fetched before a callback does what cannot be taken back.
 
-    Streamlit then ends the callback at its first look at the session, and only there.
+    Where another press waits, Streamlit ends a callback at its next look at the session, and at every one after that.
     """
-    try:
-        st.session_state[key] = value
-    except BaseException:
-        st.session_state[key] = value
-        raise
+    return st.session_state.setdefault("kept", {})
+
+
+def keep(box: dict[str, Any], key: str, value: Any) -> None:
+    """Put something into the session; where that ends the callback, the next page does it."""
+    box[key] = value
+    st.session_state[key] = value
+    del box[key]
+
+
+def take_kept() -> None:
+    """Put into the session what callbacks that were ended have kept for it."""
+    kept = box()
+    for key in list(kept):
+        st.session_state[key] = kept.pop(key)
 
 
 def tell(sentence: str) -> None:

@@ -97,9 +97,9 @@ def take_offered(dataset: str) -> None:
     mine, theirs = ratings_of_you(dataset), offered(dataset)
     if not theirs:  # a second press
         return
-    dismiss()
+    st.session_state["you-before"] = {"dataset": dataset, "ratings": mine}  # first: a callback may be ended half-way
     keep(dataset, theirs)
-    st.session_state["you-before"] = {"dataset": dataset, "ratings": mine}
+    st.session_state["you-offered"] = None
 
 
 def before_link(dataset: str) -> dict[Id, float]:
@@ -113,8 +113,8 @@ def take_back(dataset: str) -> None:
     mine = before_link(dataset)
     if not mine:  # a second press
         return
-    dismiss()
     keep(dataset, mine)
+    dismiss()
 
 
 def dismiss() -> None:

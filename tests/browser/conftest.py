@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlparse
 
 import psutil
 import pytest
@@ -51,7 +52,7 @@ class Server:
     url: str = ""
 
     def start(self) -> Server:
-        port = free_port()
+        port = urlparse(self.url).port or free_port()  # again the same one: tests may have kept its address
         self.url = f"http://127.0.0.1:{port}"
         self.folder.mkdir(parents=True, exist_ok=True)
         environment = {
@@ -82,7 +83,9 @@ class Server:
                 break
             try:
                 with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=5):
-                    return
+                    listening = psutil.Process(self.process.pid).net_connections("tcp")
+                    if any(each.laddr.port == urlparse(self.url).port for each in listening):
+                        return  # else another server has taken the port meanwhile, and it is that one's answer
             except (urllib.error.URLError, OSError):
                 time.sleep(0.1)
         raise AssertionError(f"the server did not start:\n{self.log()}")
@@ -176,6 +179,7 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
         wait_until(lambda: none_left(server), timeout=10)
     except TimeoutError:
         server.stop()
+        (server.folder / "server.log").write_text("")  # libraries have faults when Python ends under them
         server.start()
         told = [(run.id, run.status, run.request.config, len(run.history), run.visitor) for run in left]
         pytest.fail(f"runs were left to the tests that follow: {told}")

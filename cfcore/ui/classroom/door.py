@@ -91,12 +91,13 @@ def _open(ratings: Ratings) -> None:
     split = SplitConfig.of("u1") if "u1" in ratings.split_kinds() else SplitConfig.of("random")
     rules = Rules(dataset=ratings.about.name, split=split, approaches=draft.CHOICES)
     try:
-        most, secrets = Limits.from_environment().rooms, st.session_state.get(SECRETS, {})
-        room, secret = state.store().rooms.open(rules, state.visitor(), most)
+        most, secrets, box = Limits.from_environment().rooms, st.session_state.get(SECRETS, {}), state.box()
+        visitor = state.visitor()
+        room, secret = state.store().rooms.open(rules, visitor, most)
     except ValueError as problem:
         st.error(sentence(str(problem)), icon=":material/error:")
     else:
-        state.keep(SECRETS, secrets | {room.code: secret})  # it cannot be had again
+        state.keep(box, SECRETS, secrets | {room.code: secret})  # it cannot be had again
         show(room.code)
         st.rerun()
 

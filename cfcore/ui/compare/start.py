@@ -176,9 +176,10 @@ def queue(requests: Sequence[RunRequest], title: str) -> list[str]:
 
 
 def _start(requests: Sequence[RunRequest], title: str) -> None:
+    kept = cs.memory()  # first: once runs are queued, a look at the session may end this
     ids = queue(requests, title)
     if ids:
-        cs.choose(ids)
+        kept["selected"] = ids
 
 
 def _chosen() -> dict[str, Any]:

@@ -132,13 +132,13 @@ def rename(run_id: str, name: str) -> None:
 
 def delete(run_ids: Sequence[str]) -> None:
     """Delete runs of this visit, so that it can be undone; those under way are stopped first."""
-    leaving = memory()["leaving"]
-    mine = [run.id for run in _mine(run_ids) if run.id not in leaving]
+    kept = memory()
+    mine = [run.id for run in _mine(run_ids) if run.id not in kept["leaving"]]
     if not mine:  # a second press: the first is what can be undone
         return
     queue.stop(*mine)
-    memory()["leaving"] = [*leaving, *mine]
-    memory()["deleted"] = mine
+    kept["leaving"] = [*kept["leaving"], *mine]
+    kept["deleted"] = mine
     settle()
 
 

@@ -132,7 +132,7 @@ def _rest(request: RunRequest, swept: Sequence[str]) -> None:
 
 
 def _start(requests: Sequence[RunRequest], title: str) -> None:
-    ids = queue(requests, title)
-    runs = cs.runs_of(ids)
+    kept = cs.memory()  # first: once runs are queued, a look at the session may end this
+    runs = cs.runs_of(queue(requests, title))
     if runs:
-        cs.memory()["group"] = runs[0].group
+        kept["group"] = runs[0].group

@@ -110,12 +110,13 @@ def _start(ratings: Ratings, runs: Sequence[Run]) -> None:
 
 
 def _climb(asked: Sequence[RunRequest], title: str) -> None:
+    kept = memory("ladder")  # first: once runs are queued, a look at the session may end this
     ids = queue(asked, title)
     if not ids:
         return
+    kept["ids"] = ids
     for run_id, rung in zip(ids, RUNGS, strict=True):
         state.store().rename(run_id, rung.name)
-    memory("ladder")["ids"] = ids
 
 
 def _live(run_ids: Sequence[str], mean: float) -> None:

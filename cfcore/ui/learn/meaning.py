@@ -91,7 +91,7 @@ def _train_one(ratings: Ratings) -> None:
 
     def start() -> None:
         submit(request, ratings.about.title)
-        memory("meaning")["run"] = st.session_state.get("run")  # none where it was refused
+        memory("meaning")["run"] = st.session_state.get("run")
 
     with st.container(border=True):
         st.markdown("Nothing has been trained on these ratings yet. Train the last rung of the ladder, and look at it.")
