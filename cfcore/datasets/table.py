@@ -134,7 +134,7 @@ def read_table(data: bytes, where: str, columns: Columns | None = None) -> tuple
     item_id, item_idx = encode(raw.item)
     titles = _titles(item_id, item_idx, cells["title"]) if "title" in place else None
     notes = () if table.has_header else (f"The file has no header line; columns taken as {', '.join(table.header)}.",)
-    if (broken := _line_breaks(table, (frame[column] for column in frame))) > 0:
+    if (broken := _line_breaks(table, (pd.Series(frame[column]) for column in frame))) > 0:
         cell, hold = ("cell", "holds") if broken == 1 else ("cells", "hold")
         notes += (f"{broken:,} {cell} {hold} a line break: where that is not meant, a quotation mark is not closed.",)
     return raw, bare_items(item_id, titles), notes
