@@ -64,7 +64,7 @@ HEAD = b"user,item,rating\n"
         (HEAD + b"1,a, b,3\n", r"line 2 has 4 fields where the header names 3"),
         (HEAD + b"1,2,3\n1,a, b,3\n", r"line 3 has 4 fields where the header names 3"),
         (HEAD + b",2,3\n", r"line 2: the user is missing"),
-        (HEAD + b'1,"2,3\n', "quotation marks"),
+        (HEAD + b'1,"2,3\n', "line 2 has a quotation mark that is never closed"),
         (HEAD + b"1,2,3\n1,3,4\n", "only one user"),
         (HEAD + b"1,2,3\n2,2,4\n", "only one item"),
         (HEAD + b"1,2,3\n2,3,3\n", "every rating in mine.csv is 3"),

@@ -164,6 +164,8 @@ def test_back_leads_a_page_back_with_one_press(server: Server, page: Page) -> No
     ):
         page.go_back()
         page.wait_for_url(re.compile(address))
-        expect(shown).to_be_visible()  # a press more before the page is there would be answered by that page
+        expect(shown).to_be_visible()
+        # a press more before the page is there, and has written its address, would be answered by that page
+        expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
     page.go_back()
     arrive("How recommendations are learned")
