@@ -13,7 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlparse
@@ -22,7 +22,7 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from cfcore.runs import Run, RunStore
+from cfcore.runs import RunStore
 from tests.remote_support import free_port
 from tests.waiting import wait_until
 
@@ -87,7 +87,8 @@ class Server:
                     if any(each.laddr.port == urlparse(self.url).port for each in listening):
                         return  # else another server has taken the port meanwhile, and it is that one's answer
             except (urllib.error.URLError, OSError):
-                time.sleep(0.1)
+                pass
+            time.sleep(0.1)
         raise AssertionError(f"the server did not start:\n{self.log()}")
 
     def stop(self) -> None:
@@ -110,14 +111,6 @@ class Server:
         """
         log = re.sub(r"Exception ignored in: <bound method GCDiagnosis(.*\n)+?AssertionError.*\n", "", self.log())
         return log if "Traceback" in log else ""
-
-    def unfinished(self) -> Sequence[Run]:
-        """The runs of this server that wait or are trained."""
-        store = RunStore(self.folder / "runs")
-        try:
-            return [run for run in store.list() if run.active]
-        finally:
-            store.close()
 
     def workers(self) -> list[psutil.Process]:
         """The processes that train: the server's descendants that hold torch."""
@@ -166,23 +159,21 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     Where one does, the server starts again, so that only the test that did it fails.
     """
     server: Server | None = request.getfixturevalue("server") if "server" in request.fixturenames else None
-    left: list[Run] = []
-
-    def none_left(server: Server) -> bool:
-        left[:] = server.unfinished()
-        return not left
-
     yield
     if server is None:
         return
+    store = RunStore(server.folder / "runs")
     try:
-        wait_until(lambda: none_left(server), timeout=10)
+        wait_until(lambda: not any(run.active for run in store.list()), timeout=10)
     except TimeoutError:
+        left = [run for run in store.list() if run.active]
         server.stop()
         (server.folder / "server.log").write_text("")  # libraries have faults when Python ends under them
         server.start()
         told = [(run.id, run.status, run.request.config, len(run.history), run.visitor) for run in left]
         pytest.fail(f"runs were left to the tests that follow: {told}")
+    finally:
+        store.close()
 
 
 @pytest.fixture
