@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-_TRIES = 40
 if TYPE_CHECKING:
     from distributed import Nanny
 
 NICENESS = 10  # of workers, where 0 is usual and 19 the humblest: under a full load a tenth of the page's share
+_TRIES = 40  # of 0.15 s on average, to put the session back
 
 
 def dask_setup(nanny: Nanny) -> None:

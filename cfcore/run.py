@@ -59,8 +59,8 @@ class Run:
 
 _ALIKE = 1e-3  # of two losses of the same weights: one may be the sum of float32
 _NUMBERS = ("created", "started", "finished", "n_train", "n_valid", "baseline_mean_mse", "baseline_bias_mse")
-_values = attrgetter(*(field.name for field in fields(EpochResult)))  # asdict would take ten times as long
 _NUMBERS += ("fit_seconds", "peak_memory_mb")
+_values = attrgetter(*(field.name for field in fields(EpochResult)))  # asdict would take ten times as long
 
 
 def run_of(row: sqlite3.Row, history: tuple[EpochResult, ...]) -> Run:

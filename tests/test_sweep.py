@@ -219,6 +219,7 @@ def test_darker_is_better_and_the_global_mean_ends_the_scale() -> None:
     fills = list(sweep_table(grid, mean_rmse=1.1)["fill"])
     assert fills[2] == fills[3] != fills[1] != fills[0]
     assert set(sweep_table(grid, mean_rmse=0.5)["fill"]) == {fills[3]}, "all are worse than the mean"
+    assert list(sweep_table(grid, mean_rmse=0.9)["fill"]) == [fills[0], *[fills[3]] * 3], "the best just meets the mean"
     assert len(set(sweep_table(grid)["fill"])) == 2, "without the mean, one bad run hides what the others say"
 
 

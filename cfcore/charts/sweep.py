@@ -118,9 +118,7 @@ def _state(cell: Cell, best: Cell | None) -> str:
 def _step(rmse: float | None, low: float, high: float) -> int | None:
     if rmse is None:
         return None
-    if low > high:  # not one of them beats the global mean
-        return len(_RAMP) - 1
-    share = (rmse - low) / (high - low) if high > low else 0.0
+    share = (rmse - low) / (high - low) if high > low else float(rmse > high)  # where none beats the global mean: 1
     return min(int(share * len(_RAMP)), len(_RAMP) - 1)
 
 

@@ -10,7 +10,7 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,7 +71,7 @@ def open_table(data: bytes, where: str) -> Table:
     delimiter = max(rows, key=lambda mark: len(rows[mark]))
     header = tuple(name.strip() for name in rows[delimiter])
     if _never_closed(first, delimiter):
-        raise DataError(f"the first line of {where} has a quotation mark that is never closed: close or remove it")
+        raise _left_open(f"the first line of {where}")
     if len(header) < 2:
         raise DataError(f"{where} has only one column: separate user, item and rating by commas, semicolons or tabs")
     if 3 <= len(header) <= 4 and all(_is_number(name) for name in header):
@@ -134,15 +134,17 @@ def read_table(data: bytes, where: str, columns: Columns | None = None) -> tuple
     item_id, item_idx = encode(raw.item)
     titles = _titles(item_id, item_idx, cells["title"]) if "title" in place else None
     notes = () if table.has_header else (f"The file has no header line; columns taken as {', '.join(table.header)}.",)
-    if (broken := _line_breaks(table, (pd.Series(frame[column]) for column in frame))) > 0:
+    if (broken := _line_breaks(table, frame)) > 0:
         cell, hold = ("cell", "holds") if broken == 1 else ("cells", "hold")
         notes += (f"{broken:,} {cell} {hold} a line break: where that is not meant, a quotation mark is not closed.",)
     return raw, bare_items(item_id, titles), notes
 
 
-def _line_breaks(table: Table, cells: Iterable[pd.Series]) -> int:
+def _line_breaks(table: Table, frame: pd.DataFrame) -> int:
     """How many cells go on over a line's end, as only quoted ones can: what was meant as rows may be among them."""
-    return sum(int(values.str.contains("\n", regex=False).sum()) for values in cells) if '"' in table.text else 0
+    if '"' not in table.text:
+        return 0
+    return sum(int(pd.Series(frame[column]).str.contains("\n", regex=False).sum()) for column in frame)
 
 
 def _frame(table: Table) -> pd.DataFrame:
@@ -170,11 +172,12 @@ def _frame(table: Table) -> pd.DataFrame:
             if len(row) > width:
                 raise _too_many(table, number, row) from error
         if never_closed := re.search(r"EOF inside string starting at row (\d+)", str(error)):
-            raise DataError(
-                f"{table.where}, line {int(never_closed[1]) + 1} has a quotation mark that is never closed: "
-                "close or remove it"
-            ) from error
+            raise _left_open(f"{table.where}, line {int(never_closed[1]) + 1}") from error
         raise DataError(f"{table.where} cannot be read as a table ({error}): check its quotation marks") from error
+
+
+def _left_open(place: str) -> DataError:
+    return DataError(f"{place} has a quotation mark that is never closed: close or remove it")
 
 
 def _too_many(table: Table, number: int, row: list[str]) -> DataError:

@@ -45,18 +45,13 @@ def enqueue(requests: Sequence[RunRequest], dataset_title: str, group: str = "")
         joined = state.classroom()
         if refusal := class_refusal(requests):
             raise RoomError(refusal)
-        before = [] if group else _asked_before(requests, visitor)
-        prices = [] if before else _prices(requests)
-        queued += before
-        for request, cost in zip(requests, prices, strict=not before):
-            run = jobs.submit(
-                request,
-                visitor=visitor,
-                dataset_title=dataset_title,
-                group=group,
-                seconds=cost.seconds if cost else 0.0,
-            )
-            queued.append(run)
+        queued = [] if group else _asked_before(requests, visitor)
+        if not queued:
+            for request, cost in zip(requests, _prices(requests), strict=True):
+                seconds = cost.seconds if cost else 0.0
+                queued.append(
+                    jobs.submit(request, visitor=visitor, dataset_title=dataset_title, group=group, seconds=seconds)
+                )
     except ValueError as refusal:
         for run in queued:  # all or none
             jobs.stop(run.id)

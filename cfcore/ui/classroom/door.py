@@ -91,13 +91,13 @@ def _open(ratings: Ratings) -> None:
     split = SplitConfig.of("u1") if "u1" in ratings.split_kinds() else SplitConfig.of("random")
     rules = Rules(dataset=ratings.about.name, split=split, approaches=draft.CHOICES)
     try:
-        most, secrets, box = Limits.from_environment().rooms, st.session_state.get(SECRETS, {}), state.box()
-        visitor = state.visitor()
-        room, secret = state.store().rooms.open(rules, visitor, most)
+        most = Limits.from_environment().rooms
+        given = st.session_state.setdefault(SECRETS, {})  # first: a press more may end this at a look at the session
+        room, secret = state.store().rooms.open(rules, state.visitor(), most)
     except ValueError as problem:
         st.error(sentence(str(problem)), icon=":material/error:")
     else:
-        state.keep(box, SECRETS, secrets | {room.code: secret})  # it cannot be had again
+        given[room.code] = secret
         show(room.code)
         st.rerun()
 
