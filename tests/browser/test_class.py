@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Server
-from tests.browser.test_training import LONG, open_train, press_train, stop_button, stored
+from tests.browser.test_training import LONG, expect_epoch, open_train, press_train, stop_button, stored
 
 
 @pytest.fixture
@@ -24,10 +24,10 @@ def test_a_reload_and_another_tab_are_the_same_person_and_a_neighbour_is_not(
     """Without the browser's own name, a reload would take a person's runs from them, and their Stop."""
     open_train(page, server, LONG)
     run_id = press_train(page)
-    expect(page.get_by_text(re.compile("Epoch [1-9]"))).to_be_visible()
+    expect_epoch(page)
 
     neighbour.goto(f"{server.url}/train?run={run_id}")
-    expect(neighbour.get_by_text(re.compile("Epoch [1-9]"))).to_be_visible()  # to look at
+    expect_epoch(neighbour)  # to look at
     expect(stop_button(neighbour)).to_be_disabled()
     neighbour.goto(f"{server.url}/compare?runs={run_id}")
     expect(neighbour.get_by_text("1 chosen run is of somebody else")).to_be_visible()
@@ -51,7 +51,7 @@ def test_who_waits_is_told_their_place_and_when_it_will_be_their_turn(
     server = new_server()  # of its own: a long run stays behind
     open_train(page, server, LONG)
     press_train(page)
-    expect(page.get_by_text(re.compile("Epoch [1-9]"))).to_be_visible()
+    expect_epoch(page)
     open_train(page, server, LONG.replace("100", "99"))
     press_train(page)
     expect(page.get_by_text(re.compile("Next in the queue · starts in about"))).to_be_visible()

@@ -1,4 +1,4 @@
-"""Comparing in the browser: five ways at once, ticks and curves, rename and undo, a sweep, and files taken away."""
+"""Comparing in the browser: five ways at once, ticks and curves, rename and undo, and files taken away."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from urllib.parse import parse_qs, urlparse
 import numpy as np
 import psutil
 import pytest
-from playwright.sync_api import Download, Locator, Page, expect
+from playwright.sync_api import Browser, Download, Locator, Page, expect
 
 from cfcore.approaches import describe
 from cfcore.charts.scales import short
 from cfcore.export.cells import unsafe
 from cfcore.runs import Run, RunStore
-from cfcore.sweep import FIVE, grid_of
+from cfcore.sweep import FIVE
 from tests.browser.conftest import WAIT, Server, holds_torch
+from tests.browser.test_training import LONG, expect_epoch, open_train, press_train, stop_button
+from tests.waiting import wait_until
 
 ROW = 35  # pixels of a row of the table; its header is as high
-FEW = {"learning_rate": "3, 10", "embedding_size": "4, 8"}
 
 
 def open_compare(page: Page, server: Server, query: str = "") -> None:
@@ -69,31 +70,34 @@ def tick(page: Page, row: int) -> None:
     grid.locator(".dvn-scroller").click(position={"x": 16, "y": ROW * (row + 1) + ROW // 2})
 
 
-def sweep_form(page: Page, approach: str, **values: str) -> None:
-    page.get_by_role("textbox", name="Values of learning rate").fill(values["learning_rate"])
-    page.get_by_role("textbox", name="Values of learning rate").press("Enter")
-    page.get_by_role("textbox", name="Values of embedding size").fill(values["embedding_size"])
-    page.get_by_role("textbox", name="Values of embedding size").press("Enter")
-
-
 @pytest.fixture(scope="module")
-def five(server: Server, browser) -> list[str]:
-    """The ids of five ways that one visitor has trained to the end, seen arriving on the page."""
-    context = browser.new_context(viewport={"width": 1440, "height": 1000})
-    page = context.new_page()
+def five(server: Server, browser: Browser) -> list[str]:
+    """The ids of five ways that one visitor has trained to the end, seen arriving on the page.
+
+    They wait behind somebody else's run until the page has shown them: it could be later than short runs are.
+    """
     expect.set_options(timeout=WAIT)
+    contexts = [browser.new_context(viewport={"width": 1440, "height": 1000}) for _ in range(2)]
+    for context in contexts:
+        context.set_default_timeout(WAIT)
+    ahead, page = (context.new_page() for context in contexts)
+    open_train(ahead, server, LONG)
+    press_train(ahead)
+    expect_epoch(ahead)
     open_compare(page, server)
     expect(page.get_by_text("Nothing to compare yet.")).to_be_visible()
     five_ways(page)
     page.wait_for_url(re.compile(r"[?&]runs="))
-    expect(curves(page)).to_have_attribute("aria-label", re.compile(r"fastai, dot product: no epoch yet"))
-    expect(curves(page)).to_have_attribute("aria-label", re.compile(r"From scratch after \d+ epochs"))
-    expect(page.get_by_role("button", name=re.compile(r"^Stop \d"))).to_be_enabled()
+    none_yet = ".*".join(f"{re.escape(describe(key).title)}: no epoch yet" for key in FIVE)
+    expect(curves(page)).to_have_attribute("aria-label", re.compile(none_yet))
+    expect(page.get_by_role("button", name="Stop 5", exact=True)).to_be_enabled()
+    stop_button(ahead).click()
     last = re.compile(r"fastai, dot product after 5 epochs")
     expect(curves(page)).to_have_attribute("aria-label", last, timeout=3 * WAIT)
     expect(page.get_by_test_id("stMain").get_by_role("button", name="Stop", exact=True)).to_be_disabled()
     ids = ids_in(page)
-    context.close()
+    for context in contexts:
+        context.close()
     return ids
 
 
@@ -106,6 +110,22 @@ def test_five_ways_train_on_the_same_split_and_beat_the_mean(server: Server, fiv
         assert run.metrics is not None
         assert run.metrics.valid_rmse is not None
         assert run.metrics.valid_rmse < run.metrics.baseline_mean_rmse
+
+
+def test_the_curve_of_a_run_that_trains_grows_and_its_stop_is_here_too(server: Server, page: Page) -> None:
+    open_train(page, server, LONG)
+    run_id = press_train(page)
+    expect_epoch(page)
+    open_compare(page, server, f"runs={run_id}")
+    title = describe("fastai_custom").title
+    expect(curves(page)).to_have_attribute("aria-label", re.compile(rf"{title} after \d+ epoch"))
+    told = curves(page).get_attribute("aria-label") or ""
+    expect(curves(page)).not_to_have_attribute("aria-label", told)
+    expect(curves(page)).to_have_attribute("aria-label", re.compile(rf"{title} after \d+ epoch"))
+    stop_button(page).click()
+    wait_until(lambda: runs_of(server, [run_id])[0].status == "stopped")
+    assert len(runs_of(server, [run_id])[0].history) > 1
+    expect(page.get_by_test_id("stMain").get_by_role("button", name="Stop", exact=True)).to_be_disabled()
 
 
 def test_a_link_shows_the_same_curves_with_the_last_losses_of_the_store(
@@ -190,61 +210,6 @@ def test_rename_delete_and_undo(server: Server, page: Page) -> None:
     assert runs_of(server, [run_id])[0].status == "done"
 
 
-def test_a_sweep_fills_and_marks_the_best_of_the_store(server: Server, new_person: Callable[..., Page]) -> None:
-    page = new_person()
-    open_compare(page, server, "view=sweep")
-    expect(page.get_by_text("No sweep yet.")).to_be_visible()
-    sweep_form(page, "scratch", **FEW)
-    page.get_by_role("button", name="Start 4 runs").click()
-    heat_map = chart(page, "Heat map of the validation RMSE")
-    expect(heat_map).to_have_attribute("aria-label", re.compile("4 of 4 runs have a result"))
-    page.wait_for_url(re.compile(r"[?&]group="))
-    (group,) = ids_in(page, "group")
-    runs = RunStore(server.folder / "runs").list(group=group)
-    grid = grid_of(list(runs))
-    assert grid is not None
-    assert grid.best is not None
-    best = short(grid.best.rmse or 0)
-    expect(heat_map).to_have_attribute("aria-label", re.compile(f"The best is {re.escape(best)} at learning rate"))
-    for cell in grid.cells:
-        expect(heat_map.locator("text").filter(has_text=short(cell.rmse or 0)).first).to_be_attached()
-    expect(heat_map.locator("text").filter(has_text="best")).to_have_count(1)
-    other = new_person()
-    other.goto(page.url)
-    same = chart(other, "Heat map")
-    expect(same).to_have_attribute("aria-label", re.compile(f"The best is {re.escape(best)}"))
-    expect(other.get_by_role("button", name="Delete the sweep")).to_be_disabled()
-    other.get_by_role("button", name="Curves of the best 4").click()
-    expect(curves(other)).to_have_attribute("aria-label", re.compile("of 4 runs"))
-
-
-def test_a_sweep_can_be_stopped_as_a_whole(server: Server, page: Page) -> None:
-    page.goto(f"{server.url}/train?approach=scratch&epochs=500&lookup=onehot")
-    expect(page.get_by_role("heading", name="Train", exact=True)).to_be_visible()
-    page.get_by_role("link", name="Compare", exact=True).click()
-    page.get_by_role("radio", name=re.compile("Sweep")).click()
-    expect(
-        page.get_by_text(re.compile("Held still, as they stand on Train: epochs 500 · lookup onehot"))
-    ).to_be_visible()
-    sweep_form(page, "scratch", learning_rate="1, 2", embedding_size="100, 200")
-    page.get_by_role("button", name="Start 4 runs").click()
-    expect(page.get_by_text(re.compile("[0-3] of 4 runs have ended"))).to_be_visible()
-    only_one = page.get_by_text("One group at a time")
-    expect(only_one).to_be_visible()
-    expect(page.get_by_role("button", name="Start 4 runs")).to_be_disabled()
-    page.get_by_role("radio", name=re.compile("Runs and curves")).click()
-    expect(page.get_by_role("button", name="Five ways, one split")).to_be_disabled()
-    page.get_by_role("button", name="Show it").click()
-    expect(page.get_by_text(re.compile("[0-3] of 4 runs have ended"))).to_be_visible()
-    page.get_by_role("button", name="Stop all").click()
-    expect(only_one).to_have_count(0)
-    expect(page.get_by_role("button", name="Start 4 runs")).to_be_enabled()
-    expect(page.get_by_role("button", name="Stop all")).to_have_count(0)
-    page.wait_for_url(re.compile(r"[?&]group="))
-    (group,) = ids_in(page, "group")
-    assert {run.status for run in RunStore(server.folder / "runs").list(group=group)} == {"stopped"}
-
-
 def test_a_title_becomes_neither_link_nor_icon(server: Server, five: list[str], page: Page) -> None:
     title = "www.evil.example http://evil.example me@evil.example :material/home: &copy; 1. x"
     store, request = RunStore(server.folder / "runs"), runs_of(server, five[:1])[0].request
@@ -257,13 +222,6 @@ def test_a_title_becomes_neither_link_nor_icon(server: Server, five: list[str], 
     assert title in same.inner_text().replace("\u2060", "")
     expect(page.locator('a[href*="evil"]')).to_have_count(0)
     expect(page.locator('a[href^="mailto:"]')).to_have_count(0)
-
-
-def test_what_cannot_be_swept_gets_a_sentence(server: Server, page: Page) -> None:
-    open_compare(page, server, "view=sweep")
-    sweep_form(page, "scratch", learning_rate="1, many", embedding_size="4")
-    expect(page.get_by_text("Learning rate takes numbers such as 0.001, 0.003, 0.01, not 'many'.")).to_be_visible()
-    expect(page.get_by_role("button", name="Start the sweep")).to_be_disabled()
 
 
 def test_files_taken_away_hold_what_the_store_holds(server: Server, five: list[str], page: Page) -> None:

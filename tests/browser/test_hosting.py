@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import ROOT, Server
-from tests.browser.test_training import LONG, open_train, press_train, stop_button
+from tests.browser.test_training import LONG, expect_epoch, open_train, press_train, stop_button
 from tests.waiting import wait_until
 
 
@@ -29,7 +29,7 @@ def test_a_file_that_changes_under_a_host_that_reruns_pages_loses_no_run(
         page = new_person()
         open_train(page, server, LONG)
         press_train(page)
-        expect(page.get_by_text(re.compile("Epoch [1-9]"))).to_be_visible()
+        expect_epoch(page)
         workers = {each.pid for each in server.workers()}
         with (tmp_path / "app" / edited).open("a") as file:
             file.write("\nprint('edited just now', flush=True)\n")
