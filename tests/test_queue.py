@@ -117,6 +117,18 @@ def test_your_stars_survive_two_presses_on_the_offer_of_a_link(monkeypatch: pyte
         assert you.ratings_of_you("sample") == mine
 
 
+def test_your_stars_survive_two_presses_on_clear(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second found none, and would have brought back none."""
+    mine: dict[Id, float] = {1: 5.0, 2: 1.0}
+    monkeypatch.setattr(st, "session_state", {})
+    you.keep("sample", mine)
+    for _ in range(2):
+        you.clear("sample")
+        assert you.ratings_of_you("sample") == {}
+    you.take_back("sample")
+    assert you.ratings_of_you("sample") == mine
+
+
 def test_another_press_leaves_no_run_half_queued(jobs: FakeJobs, monkeypatch: pytest.MonkeyPatch) -> None:
     """Streamlit ends a callback at its next look at the session where another press waits: some of the runs would be
     queued, or all, and the page would show none of them."""

@@ -284,6 +284,23 @@ def test_any_film_can_be_searched_and_rated_and_stays_rated_in_both_places(run: 
     assert app.feedback(key=f"stars:known:sample:{film}").value is None
 
 
+def test_cleared_stars_come_back_beside_those_given_since(run: Run) -> None:
+    app = opened(run, "You")
+    first, second, later = suggested(app)[:3]
+    for film, stars in ((first, 5), (second, 1)):
+        give(app, film, stars)
+    before = app.session_state["you"]["sample"]
+    button(app, "Clear").click().run()
+    assert app.session_state["you"]["sample"] == {}
+    assert "Your 2 ratings are taken back" in texts(app)
+    give(app, later, 4)
+    after = app.session_state["you"]["sample"]
+    button(app, "Undo").click().run()
+    assert app.session_state["you"]["sample"] == {**before, **after}
+    assert app.feedback(key=f"stars:known:sample:{first}").value == 4
+    assert "taken back" not in texts(app)
+
+
 def test_other_films_are_suggested_when_asked(run: Run) -> None:
     app = opened(run, "You")
     first = suggested(app)

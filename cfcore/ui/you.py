@@ -69,6 +69,15 @@ def keep(dataset: str, mine: dict[Id, float]) -> None:
     st.session_state["you"] = {**st.session_state.get("you", {}), dataset: mine}
 
 
+def clear(dataset: str) -> None:
+    """Take back all stars; :func:`take_back` brings them again."""
+    mine = ratings_of_you(dataset)
+    if not mine:  # a second press
+        return
+    st.session_state["you-before"] = {"dataset": dataset, "ratings": mine, "cleared": True}
+    keep(dataset, {})
+
+
 def take_link(ratings: Ratings, text: str) -> list[str]:
     """Take the ratings of a link; gives a sentence for each bad part.
 
@@ -102,23 +111,28 @@ def take_offered(dataset: str) -> None:
     st.session_state["you-offered"] = None
 
 
-def before_link(dataset: str) -> dict[Id, float]:
-    """Your ratings from before you took a link's; empty where there are none."""
+def before(dataset: str) -> dict[Id, float]:
+    """Your ratings from before you took a link's, or cleared them; empty where there are none."""
     mine = st.session_state.get("you-before")
     return dict(mine["ratings"]) if mine and mine["dataset"] == dataset else {}
 
 
+def were_cleared() -> bool:
+    """Whether those :func:`before` were cleared, rather than replaced by a link's."""
+    return bool((st.session_state.get("you-before") or {}).get("cleared"))
+
+
 def take_back(dataset: str) -> None:
-    """Your own ratings again, as they were before you took a link's."""
-    mine = before_link(dataset)
+    """Your ratings again, as they were before you took a link's; after you cleared them, with those given since."""
+    mine = before(dataset)
     if not mine:  # a second press
         return
-    keep(dataset, mine)
+    keep(dataset, {**mine, **ratings_of_you(dataset)} if were_cleared() else mine)
     dismiss()
 
 
 def dismiss() -> None:
-    """Forget what a link offered, and what it replaced."""
+    """Forget what a link offered, and what it or Clear took away."""
     st.session_state["you-offered"] = st.session_state["you-before"] = None
 
 

@@ -35,7 +35,7 @@ def _you(chosen: Chosen) -> None:
         chosen = look_again(chosen)
         found = you_in(chosen)
         with st.container():  # of its own: what comes after must not move with it
-            _link_offer(chosen)
+            _offer(chosen)
         _how_far(len(ratings_of_you(chosen.run.request.dataset)))
         first = st.container()  # on a phone the list lies far below the stars
         left, right = st.columns([1, 1.35], gap="large")
@@ -55,24 +55,27 @@ def _you(chosen: Chosen) -> None:
         state.write_address(address(chosen))
 
 
-def _link_offer(chosen: Chosen) -> None:
-    """A link's ratings that wait for your word, or those of yours that they took the place of."""
-    dataset = chosen.run.request.dataset
-    theirs, mine = you.offered(dataset), you.before_link(dataset)
+def _offer(chosen: Chosen) -> None:
+    """A link's ratings that wait for your word, or those of yours that they took the place of, or that you cleared."""
+    dataset, icon = chosen.run.request.dataset, ":material/link:"
+    theirs, mine = you.offered(dataset), you.before(dataset)
     if theirs:
         n = how_many(len(theirs), "rating", "ratings")
         words = f"The link that you opened brings {n}. You have ratings of your own, so yours were kept."
         choice = ("Take these instead", ":material/swap_horiz:", you.take_offered, "Keep mine")
+    elif mine and you.were_cleared():
+        words, icon = f"Your {how_many(len(mine), 'rating is', 'ratings are')} taken back.", ":material/delete:"
+        choice = ("Undo", ":material/undo:", you.take_back, "Dismiss")
     elif mine:
         n = how_many(len(mine), "rating", "ratings")
         words = f"These are the ratings of the link. Your own {n} can be brought back."
         choice = ("Undo", ":material/undo:", you.take_back, "Forget mine")
     else:
         return
-    label, icon, take, leave = choice
+    label, symbol, take, leave = choice
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.info(words, icon=":material/link:", width="stretch")
-        st.button(label, icon=icon, on_click=take, args=(dataset,))
+        st.info(words, icon=icon, width="stretch")
+        st.button(label, icon=symbol, on_click=take, args=(dataset,))
         st.button(leave, on_click=you.dismiss, type="tertiary")
 
 
