@@ -77,10 +77,12 @@ def test_a_class_is_opened_with_a_code_a_link_and_a_secret_that_is_shown_once(jo
 
 def test_a_link_lets_a_student_in_and_they_are_still_in_after_a_reload(room: Room, jobs: FakeJobs) -> None:
     app = as_("bo", room=room.code)
+    assert "1 person joined" in texts(as_("tess", room=room.code))
     assert box(app, "Code").value == room.code
     box(app, "Your name on the board").input("Bo")
     button(app, "Join").click().run()
     assert not app.exception
+    assert "2 people joined" in texts(app), "not as it was read for others a moment ago"
     assert f"You are **Bo** in class **{room.code}**" in texts(app)
     assert "Train one of these" in texts(app)
     assert "Kept at their usual values: embedding size" in texts(app)

@@ -120,13 +120,15 @@ def test_the_exported_board_has_ranks_and_the_names_that_it_shows_and_no_formula
     assert "Cy" not in str(rows)
 
 
-@pytest.mark.parametrize("minutes", [[0.0], [0.1, 3.0, 59.0]])
-def test_the_picture_of_the_best_holds_every_record(minutes: list[float]) -> None:
+@pytest.mark.parametrize(("minutes", "until"), [([0.0], 0.0), ([0.1, 3.0, 59.0], 59.0), ([0.1, 3.0], 90.0)])
+def test_the_picture_of_the_best_holds_every_record_and_goes_on_to_the_last_run(
+    minutes: list[float], until: float
+) -> None:
     records = [Record(who=f"p{k}", at=60 * at + 5, rmse=1.0 - k / 10) for k, at in enumerate(minutes)]
-    spec = best_spec(records, began=5.0)
+    spec = best_spec(records, began=5.0, until=60 * until + 5)
     x, y = (spec["layer"][0]["encoding"][axis]["scale"]["domain"] for axis in "xy")
     steps = spec["datasets"]["steps"]
-    assert steps["minutes"].tolist()[:-1] == pytest.approx(minutes)
+    assert steps["minutes"].tolist() == pytest.approx([*minutes, until])
     assert steps["minutes"].between(*x).all()
     assert steps["rmse"].between(*y).all()
     assert all(f"p{k} {1.0 - k / 10:.3f}" in best_alt(records, 5.0) for k in range(len(records)))

@@ -24,10 +24,11 @@ class Record:
     rmse: float
 
 
-def best_spec(records: Sequence[Record], began: float) -> dict[str, Any]:
-    """The chart as a Vega-Lite specification; ``began`` (unix seconds) is minute 0."""
+def best_spec(records: Sequence[Record], began: float, until: float) -> dict[str, Any]:
+    """The chart as a Vega-Lite specification, from ``began``, its minute 0, to ``until`` (unix seconds)."""
     minutes = [max(0.0, record.at - began) / 60 for record in records]
-    end = round_up(max(*minutes, 1 / 6))  # ten seconds at least
+    last = max(*minutes, (until - began) / 60)
+    end = round_up(max(last, 1 / 6))  # ten seconds at least
     low, high = limits([record.rmse for record in records], log=False)
     table = pd.DataFrame(
         {
@@ -37,7 +38,7 @@ def best_spec(records: Sequence[Record], began: float) -> dict[str, Any]:
             "right": [minute > 0.6 * end for minute in minutes],  # there a name stands before its point
         }
     )
-    steps = pd.concat([table, table.tail(1).assign(minutes=end)], ignore_index=True)
+    steps = pd.concat([table, table.tail(1).assign(minutes=last)], ignore_index=True)
     x = {
         "field": "minutes",
         "type": "quantitative",

@@ -184,6 +184,7 @@ def _best(room: Room, seen: Board) -> None:
             st.caption("No run has ended yet.")
             return
         began = max(room.created, min(run.started or run.created for run in seen.runs))
+        until = max(run.finished or began for run in seen.runs)  # of runs that ended without being the best, too
         st.vega_lite_chart(
-            spec=best_spec(records, began), width="stretch", key="class:best", alt=best_alt(records, began)
+            spec=best_spec(records, began, until), width="stretch", key="class:best", alt=best_alt(records, began)
         )

@@ -12,6 +12,7 @@ from cfcore.limits import Limits
 from cfcore.ratings import Ratings
 from cfcore.rooms import CODE_LENGTH, NAME_LENGTH, RoomError, Rules
 from cfcore.ui import draft, state
+from cfcore.ui.classroom.board import forget
 from cfcore.ui.words import plain, sentence
 
 SECRETS = "class-secrets"  # of this visit: room code to the secret that was just given out
@@ -69,6 +70,7 @@ def _join(code: str) -> None:
     except RoomError as problem:
         st.error(sentence(str(problem)), icon=":material/error:")
     else:
+        forget()
         show(room.code)
         st.rerun()
 

@@ -96,5 +96,6 @@ def _leave() -> None:
     if joined := state.classroom():
         state.tell(f"You have left class {joined[0].code}. What you have on its board stays there.")
     state.store().rooms.leave(state.visitor())
+    forget()
     st.session_state.pop("class", None)
     st.session_state.pop(state.CLASS, None)
