@@ -139,7 +139,7 @@ def test_the_board_ranks_people_and_hides_the_names_that_the_teacher_hides(room:
     assert table["Name"].tolist() == [cell("=Bo"), "Ann *1*"]
     assert cell("=Bo") != "=Bo", "a person may save the table as CSV, and this would be a formula there"
     assert table["#"].tolist() == ["1", "2"]
-    assert table["User + movie bias"].tolist() == ["22.2% below", "11.1% below"]
+    assert table["Vs user + movie bias"].tolist() == ["22.2% better", "11.1% better"]
     app = as_("tess", room=room.code)
     jobs.store.rooms.hide(room.code, 1)  # by another teacher, since this page was drawn
     hidden = f"class:hidden:{room.code}"

@@ -24,6 +24,7 @@ from cfcore.ui.words import error, percent
 
 LIVE_SECONDS, CLOSED_SECONDS = 2.0, 10.0
 CURVES_HEIGHT = 360
+AGAINST = "Vs user + movie bias"
 MOST_PIXELS = 460  # of the table: about twelve people, the rest by scrolling in it
 
 
@@ -114,11 +115,11 @@ def _table(places: Sequence[Standing]) -> None:
             "#": st.column_config.TextColumn(width=44, pinned=True),
             "Name": st.column_config.TextColumn(width=150, pinned=True),
             "RMSE, stars": st.column_config.TextColumn(width=95),
-            "User + movie bias": st.column_config.TextColumn(width=130, help="How far below its error, or above."),
-            "Now": st.column_config.TextColumn(width=150),
+            AGAINST: st.column_config.TextColumn(width=165, help="The error against that baseline's, without factors."),
             "Approach": st.column_config.TextColumn(width=180),
-            "Settings": st.column_config.TextColumn(width=320),
+            "Now": st.column_config.TextColumn(width=150),
             "Runs": st.column_config.NumberColumn(width=60),
+            "Settings": st.column_config.TextColumn(width=320),  # last: the longest, and the least to be missed
         },
         alt=f"Leaderboard of {how_many(len(rows), 'person', 'people')}, the lowest error first.",
         **table_size(len(rows), MOST_PIXELS),
@@ -127,19 +128,19 @@ def _table(places: Sequence[Standing]) -> None:
 
 def _row(each: Standing) -> dict[str, object]:
     m, shown = each.best.metrics if each.best else None, each.best or each.training
-    below = "–"
+    against = "–"
     if m is not None and m.valid_rmse is not None:
         share = 1 - m.valid_rmse / m.baseline_bias_rmse
-        below = f"{percent(abs(share))} {'below' if share >= 0 else 'above'}"
+        against = f"{percent(abs(share))} {'better' if share >= 0 else 'worse'}"
     return {
         "#": str(each.rank or "–"),
         "Name": f"{each.who} (you)" if each.visitor == state.visitor() else each.who,
         "RMSE, stars": error(each.rmse),
-        "User + movie bias": below,
-        "Now": status_text(each.training) if each.training else "",
+        AGAINST: against,
         "Approach": describe(shown.request.config.approach).title if shown else "–",
-        "Settings": config_line(shown.request.config) if shown else "–",
+        "Now": status_text(each.training) if each.training else "",
         "Runs": each.n_runs,
+        "Settings": config_line(shown.request.config) if shown else "–",
     }
 
 
