@@ -100,9 +100,8 @@ def _live(group: str, was_active: tuple[str, ...]) -> None:
         st.caption(f"Validation RMSE on {plain(run.dataset_title)}, {plain(split_text(run.request.split))}.")
         baselines = {name: math.sqrt(mse) for name, mse in baselines_of(members).items() if mse is not None}
         ended = sum(not member.active for member in members)
-        bar = st.empty()  # keeps its place when it has gone: otherwise the picture stands there twice for a moment
-        if ended < len(members):
-            bar.progress(ended / len(members), text=f"{ended} of {len(members)} runs have ended")
+        # Full, it stays: what stands under it would move up at the end.
+        st.progress(ended / len(members), text=f"{ended} of {len(members)} runs have ended")
         with st.container(height=sweep_height(grid) + 16, border=False):
             st.vega_lite_chart(
                 spec=sweep_spec(grid, baselines), width="stretch", key="compare:grid", alt=sweep_alt(grid)
