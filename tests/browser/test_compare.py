@@ -37,6 +37,13 @@ def five_ways(page: Page) -> None:
     page.get_by_role("button", name="Five ways, one split").click()
 
 
+def keep_busy(page: Page, server: Server) -> None:
+    """Have the worker train for this page's person until they press Stop: what others start waits."""
+    open_train(page, server, LONG)
+    press_train(page)
+    expect_epoch(page)
+
+
 def ids_in(page: Page, name: str = "runs") -> list[str]:
     return ids_of(page.url, name)
 
@@ -81,9 +88,7 @@ def five(server: Server, browser: Browser) -> list[str]:
     for context in contexts:
         context.set_default_timeout(WAIT)
     ahead, page = (context.new_page() for context in contexts)
-    open_train(ahead, server, LONG)
-    press_train(ahead)
-    expect_epoch(ahead)
+    keep_busy(ahead, server)
     open_compare(page, server)
     expect(page.get_by_text("Nothing to compare yet.")).to_be_visible()
     five_ways(page)
@@ -273,8 +278,10 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(
 
 
 def test_the_keyboard_alone_chooses_runs_and_starts_and_stops_five_ways(
-    server: Server, five: list[str], page: Page
+    server: Server, five: list[str], new_person: Callable[..., Page]
 ) -> None:
+    ahead, page = new_person(), new_person()
+    keep_busy(ahead, server)
     open_compare(page, server, f"runs={','.join(five)}")
     expect(curves(page)).to_have_attribute("aria-label", re.compile("of 5 runs"))
     page.get_by_role("combobox", name="Chosen runs").focus()
@@ -286,3 +293,4 @@ def test_the_keyboard_alone_chooses_runs_and_starts_and_stops_five_ways(
     page.get_by_role("button", name=re.compile(r"^Stop 5")).focus()
     page.keyboard.press("Enter")
     expect(page.get_by_test_id("stMain").get_by_role("button", name="Stop", exact=True)).to_be_disabled()
+    stop_button(ahead).click()

@@ -174,7 +174,8 @@ export default function (component) {
 
   function tick(now) {
     if (!playing) return;
-    at = Math.min(last, at + ((now - before) / 1000) * data.speed);
+    const seconds = Math.min((now - before) / 1000, 0.1);  // a slow machine flies slowly, not in leaps
+    at = Math.min(last, at + seconds * data.speed);
     before = now;
     draw();
     if (at >= last) toggle(false);
