@@ -40,6 +40,7 @@ SLOW = (  # files that take their time, the longest first, so that two processes
     "test_foldin.py",
     "test_take_home.py",
     "browser/test_rate_finder.py",
+    "browser/test_sweep.py",
     "test_embeddings_real.py",
     "browser/test_shown_as_text.py",
     "test_any_address.py",
