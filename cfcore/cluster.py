@@ -1,39 +1,27 @@
 """The Dask cluster that runs execute on: workers of our own on this machine, or a scheduler elsewhere.
 
-Our own cluster is distributed's ``SubprocessCluster`` with one change: the scheduler lives in a thread of this process
-instead of a process of its own, which saves 60 MB and lets the workers notice when this process is gone.
-(``LocalCluster`` would not do: its workers start by multiprocessing, which runs the main script again, and under
-Streamlit that is the app.) Each worker process is watched over by a nanny process, which starts it again when it dies.
-
 Importing this module imports distributed, about half a second: the page's process does so in a background thread.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import json
 import logging
-import os
 import secrets
-import sys
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
 
-from dask.system import CPU_COUNT
-from distributed import Client, Future, Nanny, Scheduler, SpecCluster
-from distributed.deploy.subprocess import SubprocessWorker
+from distributed import Client, Future
 from distributed.scheduler import KilledWorker
 
 from cfcore.cluster_settings import ClusterSettings
 from cfcore.guests import Guests
+from cfcore.own_workers import own_cluster
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,26 +34,27 @@ logger = logging.getLogger(__name__)
 __all__ = ["Cluster", "ClusterSettings", "Future", "KilledWorker", "why_not"]
 
 CONNECT_SECONDS = 10
-START_SECONDS = 60
+START_SECONDS = 180  # that a worker has to come up: on a machine that thirty people wake, it takes more than a minute
+LOOK_SECONDS = 5  # between two looks at whether it still can
 ANSWER_SECONDS = 3  # that workers elsewhere have to say their versions before the app is ready all the same
-SLOTS = ("train", "tsne", "fold_in", "lesson", "alone")  # kinds of work that do not wait for each other
-NEVER = "10000 days"  # a worker on this machine that dies closes its connection
 MOST_SENT = 4  # data sets of this machine that workers elsewhere keep
 
 
 class Cluster:
     """A running cluster, and the ``client`` that talks to it. Blocks until the first worker is there.
 
+    While it waits for that, it calls ``meanwhile`` every few seconds.
+
     Raises:
         ValueError: no scheduler answers at the address given, or the two do not trust each other.
         TimeoutError: no worker came up.
     """
 
-    def __init__(self, settings: ClusterSettings) -> None:
+    def __init__(self, settings: ClusterSettings, *, meanwhile: Callable[[], None] = lambda: None) -> None:
         logging.getLogger("distributed").setLevel(logging.CRITICAL)  # we tell people ourselves, in words
         self.remote = bool(settings.scheduler)
         self._n_workers = settings.n_workers
-        self._own = None if self.remote else _own_cluster(settings)
+        self._own = None if self.remote else own_cluster(settings)
         self._given: WeakKeyDictionary[Future, Sequence[str] | None] = WeakKeyDictionary()  # to whom, elsewhere
         self._sending = threading.Lock()  # the queue's thread and pages hand out work
         self._sent: OrderedDict[str, Future] = OrderedDict()  # data set: its ratings, on the workers
@@ -92,10 +81,25 @@ class Cluster:
         try:
             if not self.remote:  # one elsewhere that lacks this package would refuse it for all
                 self.client.register_plugin(WarmUp())
-                self.client.wait_for_workers(1, timeout=START_SECONDS)
+                self._wait_for_the_first(meanwhile)
         except Exception:
             self.close()
             raise
+
+    def _wait_for_the_first(self, meanwhile: Callable[[], None]) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                return self.client.wait_for_workers(1, timeout=LOOK_SECONDS)
+            except TimeoutError:
+                meanwhile()
+                if self.broken():
+                    raise TimeoutError("the process of one ended at once; the server's log says why") from None
+                if time.monotonic() > deadline:
+                    raise TimeoutError(
+                        f"none came up within {START_SECONDS:g} s. This machine is very busy, or short of memory: "
+                        "try again in a few minutes"
+                    ) from None
 
     def n_workers(self) -> int:
         """How many workers can be used, or, for our own, are meant to be: one that died is on its way back.
@@ -233,77 +237,3 @@ def why_not(future: Future) -> BaseException | None:
     if future.status in ("cancelled", "lost"):  # not asked for: a run that is stopped is forgotten first
         return ConnectionError("the connection to the scheduler was lost")
     return cast(BaseException | None, future.exception())
-
-
-class _Worker(SubprocessWorker):
-    """A nanny in a subprocess, with an environment of our choice, and a pipe that closes when this process ends."""
-
-    def __init__(self, scheduler: str, name: int, environment: dict[str, str], options: dict[str, Any]) -> None:
-        # The name stays here: a worker that bore it would be struck off for good when it dies (lost-worker-timeout).
-        super().__init__(scheduler, worker_class=f"{Nanny.__module__}.{Nanny.__name__}", worker_kwargs=options)
-        self._environment = environment
-
-    async def _start(self) -> None:
-        spec = json.dumps({"cls": self.worker_class, "opts": self.worker_kwargs})
-        command = [sys.executable, "-m", "dask", "spec", self.scheduler, "--spec", spec]
-        self.process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.PIPE,
-            env=self._environment,
-            start_new_session=True,  # Ctrl-C is for this process, which then closes its workers
-        )
-
-    async def close(self) -> None:
-        if self.process is not None and self.process.stdin is not None:
-            self.process.stdin.close()  # the nanny ends by itself and tidies up; whatever is left then is killed
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.process.wait(), timeout=2)
-        await super().close()
-
-
-def _own_cluster(settings: ClusterSettings) -> SpecCluster:
-    scheduler = {
-        "cls": Scheduler,
-        "options": {
-            "host": "127.0.0.1",
-            "worker_ttl": NEVER,  # by the clock on the wall: one that is set would end them all
-            "allowed_failures": 0,  # a run that killed its worker must not kill the next one
-            "dashboard": False,
-            "dashboard_address": "127.0.0.1:0",  # None would mean port 8787
-        },
-    }
-    options = {
-        "host": "127.0.0.1",
-        "nthreads": len(SLOTS),
-        "resources": dict.fromkeys(SLOTS, 1),
-        "memory_limit": settings.memory_limit,
-        "preload_nanny": ["cfcore.nanny"],
-        "silence_logs": logging.CRITICAL,
-    }
-    worker = {"cls": _Worker, "options": {"environment": _worker_environment(settings), "options": options}}
-    return SpecCluster(
-        scheduler=scheduler, workers=dict.fromkeys(range(settings.n_workers), worker), worker=worker, name="latent-lab"
-    )
-
-
-def _worker_environment(settings: ClusterSettings) -> dict[str, str]:
-    """This process's environment, with what workers need in it; what a person has set stays."""
-    package_root = str(Path(__file__).resolve().parents[1])
-    threads = str(max(1, CPU_COUNT // settings.n_workers))
-    paths = [package_root, os.environ.get("PYTHONPATH", "")]
-    defaults = {
-        "OMP_WAIT_POLICY": "PASSIVE",  # see approaches.load, which comes too late where a lesson imports torch first
-        "OMP_NUM_THREADS": threads,  # torch's own; without it, a nanny would set 1
-        "MKL_NUM_THREADS": threads,
-        "MALLOC_ARENA_MAX": "1",  # a thread's own would keep what memory.give_back_freed_memory should return
-        "CFCORE_MEMORY_LIMIT_MB": str(int(min(2000, 0.6 * settings.memory_limit / 1e6))),
-        "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",  # samples our training thread 100 times a second
-        "DASK_DISTRIBUTED__WORKER__MEMORY__TARGET": "False",  # neither spill nor pause: one run, which fits or fails
-        "DASK_DISTRIBUTED__WORKER__MEMORY__SPILL": "False",
-        "DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE": "False",
-        "DASK_DISTRIBUTED__WORKER__MEMORY__TERMINATE": "0.95",
-        "DASK_DISTRIBUTED__DIAGNOSTICS__NVML": "False",
-        "DASK_LOGGING__DISTRIBUTED": "critical",
-        "PYTHONWARNINGS": "ignore:resource_tracker:UserWarning",  # it tidies up after an abrupt end, and says so
-    }
-    return defaults | os.environ | {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}

@@ -185,7 +185,7 @@ class Jobs:
 
             atexit.unregister(self.close)  # again, so that it comes before the farewells of distributed,
             atexit.register(self.close)  # which was imported just now
-            self._cluster = Cluster(ClusterSettings.from_environment())
+            self._cluster = Cluster(ClusterSettings.from_environment(), meanwhile=self._say_alive)
             self._cluster.on_event(self._topic, lambda message: self._inbox.put(partial(self._hear, message)))
         except Exception as error:  # a setting, no memory, a worker elsewhere that cannot read what we send
             if self._closing or not threading.main_thread().is_alive():
@@ -199,9 +199,7 @@ class Jobs:
 
     def _beat(self) -> None:
         """Every few seconds: say that we are alive, and look after the cluster."""
-        with contextlib.suppress(StoreError):  # the cluster is looked after also while the disk is full
-            self._store.beat(self._server)
-            self._store.fail_orphans()  # of a container that was replaced: known to be gone only after a minute
+        self._say_alive()
         self._failures.try_again()
         self._hand_out()
         for flight in self._line.flights():
@@ -214,6 +212,11 @@ class Jobs:
         elif os.environ.get("CFCORE_SCHEDULER"):
             self._begin()  # the scheduler may be back
         self._give_back()
+
+    def _say_alive(self) -> None:
+        with contextlib.suppress(StoreError):  # the cluster is looked after also while the disk is full
+            self._store.beat(self._server)
+            self._store.fail_orphans()  # of a container that was replaced: known to be gone only after a minute
 
     def _restart(self) -> None:
         """Begin again with a new cluster; runs that the old one had are lost."""

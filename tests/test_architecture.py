@@ -21,7 +21,8 @@ LAYERS = [
     {"embeddings", "foldin", "recommend", "lessons"},
     {"datasets", "database", "disk", "servers", "arrays", "outcome", "run", "runs", "worker", "outlook", "retention"}
     | {"rooms", "room_store", "standings"},
-    {"jobs", "fair", "line", "aside", "cluster", "cluster_settings", "guests", "versions", "nanny", "checkup"}
+    {"jobs", "fair", "line", "aside", "cluster", "cluster_settings", "own_workers", "guests", "versions", "nanny"}
+    | {"checkup"}
     | {"charts", "illustrate", "export", "sweep", "doctor"},
     {"ui", "__main__"},
     {"app", "pages"},

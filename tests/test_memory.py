@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from cfcore import memory
-from cfcore.cluster import ClusterSettings, _worker_environment
+from cfcore.cluster_settings import ClusterSettings
+from cfcore.own_workers import worker_environment
 from tests.conftest import printed
 
 glibc = pytest.mark.skipif(sys.platform != "linux", reason="the malloc of glibc")
@@ -66,7 +67,7 @@ print(after - before, held() - before)
 
 def numbers_of(script: str) -> list[float]:
     """What the script prints, in a process with the environment of a worker, where Dask's nanny has added to it."""
-    workers = _worker_environment(ClusterSettings.from_environment())
+    workers = worker_environment(ClusterSettings.from_environment())
     return [float(word) for word in printed(script, {**workers, "MALLOC_TRIM_THRESHOLD_": "65536"}).split()]
 
 
