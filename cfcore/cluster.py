@@ -5,6 +5,7 @@ Importing this module imports distributed, about half a second: the page's proce
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import secrets
 import threading
@@ -34,8 +35,8 @@ logger = logging.getLogger(__name__)
 __all__ = ["Cluster", "ClusterSettings", "Future", "KilledWorker", "why_not"]
 
 CONNECT_SECONDS = 10
-START_SECONDS = 180  # that a worker has to come up: on a machine that thirty people wake, it takes more than a minute
-LOOK_SECONDS = 5  # between two looks at whether it still can
+START_SECONDS = 180  # that a first worker has to come up: on a machine with no core to spare it takes over a minute
+LOOK_SECONDS = 1  # between two looks at whether it still can
 ANSWER_SECONDS = 3  # that workers elsewhere have to say their versions before the app is ready all the same
 MOST_SENT = 4  # data sets of this machine that workers elsewhere keep
 
@@ -43,58 +44,70 @@ MOST_SENT = 4  # data sets of this machine that workers elsewhere keep
 class Cluster:
     """A running cluster, and the ``client`` that talks to it. Blocks until the first worker is there.
 
-    While it waits for that, it calls ``meanwhile`` every few seconds.
+    While it waits for that, it asks ``go_on`` every second.
 
     Raises:
         ValueError: no scheduler answers at the address given, or the two do not trust each other.
-        TimeoutError: no worker came up.
+        TimeoutError: no worker came up, or nobody waits for one any more.
     """
 
-    def __init__(self, settings: ClusterSettings, *, meanwhile: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, settings: ClusterSettings, *, go_on: Callable[[], bool] = lambda: True) -> None:
         logging.getLogger("distributed").setLevel(logging.CRITICAL)  # we tell people ourselves, in words
         self.remote = bool(settings.scheduler)
         self._n_workers = settings.n_workers
-        self._own = None if self.remote else own_cluster(settings)
+        self._ends = contextlib.ExitStack()  # what is to be ended, the last first
         self._given: WeakKeyDictionary[Future, Sequence[str] | None] = WeakKeyDictionary()  # to whom, elsewhere
         self._sending = threading.Lock()  # the queue's thread and pages hand out work
         self._sent: OrderedDict[str, Future] = OrderedDict()  # data set: its ratings, on the workers
         if settings.warning:
             logger.warning(settings.warning)
         try:
-            self.client = Client(
-                self._own or settings.scheduler,
-                timeout=CONNECT_SECONDS,
-                security=settings.security,
-                set_as_default=False,
-            )
+            self._start(settings, go_on)
+        except Exception:
+            self.close()
+            raise
+
+    def _start(self, settings: ClusterSettings, go_on: Callable[[], bool]) -> None:
+        self._own = None if self.remote else own_cluster(settings)
+        if self._own is not None:
+            self._ends.callback(self._own.close, timeout=5)
+        self.client = self._connect(settings)
+        self._ends.callback(self.client.close, timeout=5)
+        self._guests = Guests(self.client)
+        if self.remote:
+            self._guests.wait(ANSWER_SECONDS)
+            return
+        from cfcore.worker import WarmUp
+
+        self.client.register_plugin(WarmUp())  # not elsewhere: a scheduler that lacks this package would refuse it
+        self._wait_for_the_first(go_on)
+
+    def _connect(self, settings: ClusterSettings) -> Client:
+        seconds = CONNECT_SECONDS if self.remote else START_SECONDS
+        place = self._own or settings.scheduler
+        try:
+            return Client(place, timeout=seconds, security=settings.security, set_as_default=False)
         except OSError as error:
+            if not self.remote:
+                raise
             trust = ", and whether both sides trust the same authority" if settings.certificates else ""
             raise ValueError(
                 f"no scheduler answers at {settings.scheduler}: start it{trust}, or unset CFCORE_SCHEDULER "
                 "to train on this machine"
             ) from error
-        self._guests = Guests(self.client)
-        if self.remote:
-            self._guests.wait(ANSWER_SECONDS)
-        from cfcore.worker import WarmUp
 
-        try:
-            if not self.remote:  # one elsewhere that lacks this package would refuse it for all
-                self.client.register_plugin(WarmUp())
-                self._wait_for_the_first(meanwhile)
-        except Exception:
-            self.close()
-            raise
-
-    def _wait_for_the_first(self, meanwhile: Callable[[], None]) -> None:
+    def _wait_for_the_first(self, go_on: Callable[[], bool]) -> None:
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
                 return self.client.wait_for_workers(1, timeout=LOOK_SECONDS)
             except TimeoutError:
-                meanwhile()
+                if not go_on():
+                    raise TimeoutError("nobody waits for one any more") from None
                 if self.broken():
-                    raise TimeoutError("the process of one ended at once; the server's log says why") from None
+                    raise TimeoutError(
+                        "the process of one has ended. The server's log may say why, or the system's, if memory ran out"
+                    ) from None
                 if time.monotonic() > deadline:
                     raise TimeoutError(
                         f"none came up within {START_SECONDS:g} s. This machine is very busy, or short of memory: "
@@ -226,10 +239,11 @@ class Cluster:
         return any(process is None or process.returncode is not None for process in processes)
 
     def close(self) -> None:
-        """End the connection, and our own workers with it."""
-        self.client.close(timeout=5)
-        if self._own is not None:
-            self._own.close(timeout=5)
+        """End the connection, and our own workers with it; what fails at that is for the log."""
+        try:
+            self._ends.close()
+        except Exception as error:  # above all a time-out: nobody must be told of it in place of what went wrong before
+            logger.warning("the cluster did not end in order: %r", error)
 
 
 def why_not(future: Future) -> BaseException | None:

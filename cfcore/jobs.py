@@ -178,14 +178,14 @@ class Jobs:
 
     def _begin(self) -> None:
         """Start the cluster, or say why that failed, to those who wait as well."""
-        if self._state != "failed":  # then this is one more try, which pages need not see
+        if self._state != "failed" or not os.environ.get("CFCORE_SCHEDULER"):  # whose tries nobody need see
             self._set_state("starting", "")
         try:
             from cfcore.cluster import Cluster, ClusterSettings
 
             atexit.unregister(self.close)  # again, so that it comes before the farewells of distributed,
             atexit.register(self.close)  # which was imported just now
-            self._cluster = Cluster(ClusterSettings.from_environment(), meanwhile=self._say_alive)
+            self._cluster = Cluster(ClusterSettings.from_environment(), go_on=self._say_alive)
             self._cluster.on_event(self._topic, lambda message: self._inbox.put(partial(self._hear, message)))
         except Exception as error:  # a setting, no memory, a worker elsewhere that cannot read what we send
             if self._closing or not threading.main_thread().is_alive():
@@ -213,10 +213,11 @@ class Jobs:
             self._begin()  # the scheduler may be back
         self._give_back()
 
-    def _say_alive(self) -> None:
+    def _say_alive(self) -> bool:
         with contextlib.suppress(StoreError):  # the cluster is looked after also while the disk is full
             self._store.beat(self._server)
             self._store.fail_orphans()  # of a container that was replaced: known to be gone only after a minute
+        return not self._closing  # and so whether a start is still waited for
 
     def _restart(self) -> None:
         """Begin again with a new cluster; runs that the old one had are lost."""
@@ -232,8 +233,7 @@ class Jobs:
             message = self._cluster.why_none() if self._cluster is not None else ""
         with self._lock:
             self._state, self._message, self._n_workers = state, message, n_workers
-        if state != "starting":
-            self._aside.attach(self._cluster, message)
+        self._aside.attach(self._cluster, message)
 
     def _hand_out(self) -> None:
         """Give the runs whose turn it is to Dask, as many as there are workers without one."""

@@ -51,11 +51,20 @@ class OwnWorker(SubprocessWorker):
             self.process.stdin.close()  # the nanny ends by itself and tidies up; whatever is left then is killed
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.process.wait(), timeout=2)
-        try:
-            await super().close()
-        except psutil.NoSuchProcess:  # one ended while Dask counted the children, to end them
-            await asyncio.sleep(0.1)
-            await super().close()
+        if self.process is not None and self.process.returncode is None:
+            _kill_with_children(self.process.pid)  # not left to Dask, which fails where a child has just gone
+            await self.process.wait()
+        await super().close()
+
+
+def _kill_with_children(pid: int) -> None:
+    processes: list[psutil.Process] = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        processes.append(psutil.Process(pid))
+        processes += processes[0].children(recursive=True)
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def own_cluster(settings: ClusterSettings) -> SpecCluster:

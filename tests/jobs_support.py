@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from cfcore.approaches import make_config
+from cfcore.cluster import START_SECONDS
 from cfcore.config import RunConfig, RunRequest
 from cfcore.jobs import Jobs
 from cfcore.runs import Run, RunStore
@@ -69,8 +70,10 @@ def started(folder: Path) -> Iterator[Server]:
             patch.setenv(name, value)
         store = RunStore(folder)
         jobs = Jobs(store)
-        wait_until(lambda: jobs.status().state != "starting")
-        assert jobs.status().state == "ready", jobs.status().message
-        yield Server(jobs, store)
-        jobs.close()
-        store.close()
+        try:
+            wait_until(lambda: jobs.status().state != "starting", timeout=1.2 * START_SECONDS)
+            assert jobs.status().state == "ready", jobs.status().message
+            yield Server(jobs, store)
+        finally:
+            jobs.close()
+            store.close()

@@ -13,6 +13,7 @@ from cfcore.config import RunRequest, SplitConfig
 from cfcore.rooms import Room, Rules
 from cfcore.runs import Run
 from cfcore.ui import draft, frame, state
+from cfcore.ui.classroom import board, door, student
 from cfcore.ui.words import cell
 from tests.pages_support import FakeJobs, button, finished, now, open_page, param, texts
 
@@ -75,7 +76,12 @@ def test_a_class_is_opened_with_a_code_a_link_and_a_secret_that_is_shown_once(jo
     assert not jobs.store.rooms.teaches(room.code, "other"), "who taught with the old one no longer does"
 
 
-def test_a_link_lets_a_student_in_and_they_are_still_in_after_a_reload(room: Room, jobs: FakeJobs) -> None:
+def test_a_link_lets_a_student_in_and_they_are_still_in_after_a_reload(
+    room: Room, jobs: FakeJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forgotten: list[str] = []
+    for module in (door, student):
+        monkeypatch.setattr(module, "forget", lambda: (forgotten.append(room.code), board.forget()))
     app = as_("bo", room=room.code)
     assert "1 person joined" in texts(as_("tess", room=room.code))
     assert box(app, "Code").value == room.code
@@ -83,6 +89,7 @@ def test_a_link_lets_a_student_in_and_they_are_still_in_after_a_reload(room: Roo
     button(app, "Join").click().run()
     assert not app.exception
     assert "2 people joined" in texts(app), "not as it was read for others a moment ago"
+    assert forgotten == [room.code]
     assert f"You are **Bo** in class **{room.code}**" in texts(app)
     assert "Train one of these" in texts(app)
     assert "Kept at their usual values: embedding size" in texts(app)
@@ -91,6 +98,7 @@ def test_a_link_lets_a_student_in_and_they_are_still_in_after_a_reload(room: Roo
     assert not any(each.label == "Close" for each in again.button), "a student does not teach"
     button(again, "Leave the class").click().run()
     assert jobs.store.rooms.of("bo") is None
+    assert len(forgotten) == 2
     assert box(again, "Your name on the board").value == ""
 
 
