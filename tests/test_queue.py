@@ -113,20 +113,8 @@ def test_your_stars_survive_two_presses_on_the_offer_of_a_link(monkeypatch: pyte
         you.take_offered("sample")
         assert you.ratings_of_you("sample") == theirs
     for _ in range(2):
-        you.take_back("sample")
+        you.bring_back("sample", 1)
         assert you.ratings_of_you("sample") == mine
-
-
-def test_your_stars_survive_two_presses_on_clear(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second found none, and would have brought back none."""
-    mine: dict[Id, float] = {1: 5.0, 2: 1.0}
-    monkeypatch.setattr(st, "session_state", {})
-    you.keep("sample", mine)
-    for _ in range(2):
-        you.clear("sample")
-        assert you.ratings_of_you("sample") == {}
-    you.take_back("sample")
-    assert you.ratings_of_you("sample") == mine
 
 
 def test_another_press_leaves_no_run_half_queued(jobs: FakeJobs, monkeypatch: pytest.MonkeyPatch) -> None:

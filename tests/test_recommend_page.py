@@ -292,13 +292,13 @@ def test_cleared_stars_come_back_beside_those_given_since(run: Run) -> None:
     before = app.session_state["you"]["sample"]
     button(app, "Clear").click().run()
     assert app.session_state["you"]["sample"] == {}
-    assert "Your 2 ratings are taken back" in texts(app)
+    assert "Your 2 ratings were cleared" in texts(app)
     give(app, later, 4)
     after = app.session_state["you"]["sample"]
     button(app, "Undo").click().run()
     assert app.session_state["you"]["sample"] == {**before, **after}
     assert app.feedback(key=f"stars:known:sample:{first}").value == 4
-    assert "taken back" not in texts(app)
+    assert "were cleared" not in texts(app)
 
 
 def test_other_films_are_suggested_when_asked(run: Run) -> None:

@@ -52,6 +52,15 @@ class You:
         return foldin.with_users(chosen.model, self.rows)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Before:
+    """Your ratings as they were before you cleared them, or, where not ``cleared``, before you took a link's."""
+
+    dataset: str
+    ratings: dict[Id, float]
+    cleared: bool
+
+
 def ratings_of_you(dataset: str) -> dict[Id, float]:
     """The stars that you gave, by raw movie id, in the order in which you gave them."""
     return dict(st.session_state.get("you", {}).get(dataset, {}))
@@ -70,11 +79,11 @@ def keep(dataset: str, mine: dict[Id, float]) -> None:
 
 
 def clear(dataset: str) -> None:
-    """Take back all stars; :func:`take_back` brings them again."""
+    """Remove all stars; :func:`bring_back` undoes it."""
     mine = ratings_of_you(dataset)
     if not mine:  # a second press
         return
-    st.session_state["you-before"] = {"dataset": dataset, "ratings": mine, "cleared": True}
+    _set_befores(dataset, [*befores(dataset), Before(dataset=dataset, ratings=mine, cleared=True)])
     keep(dataset, {})
 
 
@@ -91,7 +100,7 @@ def take_link(ratings: Ratings, text: str) -> list[str]:
         new = read.ratings.items() - mine.items()
         st.session_state["you-offered"] = {"dataset": name, "ratings": read.ratings} if new else None
         return []
-    keep(name, read.ratings)
+    _replace(name, read.ratings)
     return read.told()
 
 
@@ -102,38 +111,53 @@ def offered(dataset: str) -> dict[Id, float]:
 
 
 def take_offered(dataset: str) -> None:
-    """Take the link's ratings in place of yours, which :func:`take_back` brings back."""
-    mine, theirs = ratings_of_you(dataset), offered(dataset)
+    """Take the link's ratings in place of yours, which :func:`bring_back` brings again."""
+    theirs = offered(dataset)
     if not theirs:  # a second press
         return
-    st.session_state["you-before"] = {"dataset": dataset, "ratings": mine}  # first: a callback may be ended half-way
-    keep(dataset, theirs)
+    _replace(dataset, theirs)
+    decline(dataset)
+
+
+def decline(dataset: str) -> None:
+    """Forget what a link offered."""
     st.session_state["you-offered"] = None
 
 
-def before(dataset: str) -> dict[Id, float]:
-    """Your ratings from before you took a link's, or cleared them; empty where there are none."""
-    mine = st.session_state.get("you-before")
-    return dict(mine["ratings"]) if mine and mine["dataset"] == dataset else {}
+def befores(dataset: str) -> list[Before]:
+    """What can be brought back, the latest last."""
+    return [each for each in st.session_state.get("you-before", ()) if each.dataset == dataset]
 
 
-def were_cleared() -> bool:
-    """Whether those :func:`before` were cleared, rather than replaced by a link's."""
-    return bool((st.session_state.get("you-before") or {}).get("cleared"))
-
-
-def take_back(dataset: str) -> None:
-    """Your ratings again, as they were before you took a link's; after you cleared them, with those given since."""
-    mine = before(dataset)
-    if not mine:  # a second press
+def bring_back(dataset: str, n: int) -> None:
+    """The latest of the ``n`` :func:`befores` again; after Clear, with the stars given since."""
+    kept = befores(dataset)
+    if len(kept) != n:  # a second press
         return
-    keep(dataset, {**mine, **ratings_of_you(dataset)} if were_cleared() else mine)
-    dismiss()
+    last = kept.pop()
+    keep(dataset, {**last.ratings, **ratings_of_you(dataset)} if last.cleared else last.ratings)
+    _set_befores(dataset, kept)
 
 
-def dismiss() -> None:
-    """Forget what a link offered, and what it or Clear took away."""
-    st.session_state["you-offered"] = st.session_state["you-before"] = None
+def forget_before(dataset: str) -> None:
+    """Bring nothing back any more."""
+    _set_befores(dataset, [])
+
+
+def _set_befores(dataset: str, kept: list[Before]) -> None:
+    others = [each for each in st.session_state.get("you-before", ()) if each.dataset != dataset]
+    st.session_state["you-before"] = [*others, *kept]
+
+
+def _replace(dataset: str, theirs: dict[Id, float]) -> None:
+    """Take a link's ratings in place of yours, or of those that you have just cleared; either can be brought back."""
+    mine, kept = ratings_of_you(dataset), befores(dataset)
+    if not mine and kept and kept[-1].cleared:
+        mine = kept.pop().ratings
+    if mine and mine != theirs:
+        kept.append(Before(dataset=dataset, ratings=mine, cleared=False))
+    _set_befores(dataset, kept)  # first: a callback may be ended half-way
+    keep(dataset, theirs)
 
 
 def address(chosen: Chosen) -> dict[str, str]:

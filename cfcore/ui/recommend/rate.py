@@ -74,7 +74,7 @@ def _yours(chosen: Chosen, films: Catalogue) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**Your {how_many(len(mine), 'rating', 'ratings')}**, the latest first", width="stretch")
-        st.button("Clear", icon=":material/delete:", on_click=you.clear, args=(dataset,), help="Take back all stars.")
+        st.button("Clear", icon=":material/delete:", on_click=you.clear, args=(dataset,), help="Remove all stars.")
     all_of_them = len(mine) > SHOWN and st.toggle(f"Show all {len(mine)}", key="you-all", persist_state="session")
     for item in mine[::-1] if all_of_them else mine[: -SHOWN - 1 : -1]:
         _row(chosen, films, films.index[item], "yours")

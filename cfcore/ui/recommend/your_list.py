@@ -57,26 +57,28 @@ def _you(chosen: Chosen) -> None:
 
 def _offer(chosen: Chosen) -> None:
     """A link's ratings that wait for your word, or those of yours that they took the place of, or that you cleared."""
-    dataset, icon = chosen.run.request.dataset, ":material/link:"
-    theirs, mine = you.offered(dataset), you.before(dataset)
+    dataset = chosen.run.request.dataset
+    theirs, before = you.offered(dataset), you.befores(dataset)
     if theirs:
         n = how_many(len(theirs), "rating", "ratings")
-        words = f"The link that you opened brings {n}. You have ratings of your own, so yours were kept."
-        choice = ("Take these instead", ":material/swap_horiz:", you.take_offered, "Keep mine")
-    elif mine and you.were_cleared():
-        words, icon = f"Your {how_many(len(mine), 'rating is', 'ratings are')} taken back.", ":material/delete:"
-        choice = ("Undo", ":material/undo:", you.take_back, "Dismiss")
-    elif mine:
-        n = how_many(len(mine), "rating", "ratings")
-        words = f"These are the ratings of the link. Your own {n} can be brought back."
-        choice = ("Undo", ":material/undo:", you.take_back, "Forget mine")
+        words, icon = f"The link that you opened brings {n}. You have ratings of your own, so yours were kept.", "link"
+        take = ("Take these instead", ":material/swap_horiz:", you.take_offered, (dataset,))
+        leave = ("Keep mine", you.decline)
+    elif before:
+        mine, cleared = len(before[-1].ratings), before[-1].cleared
+        if cleared:
+            words, icon = f"Your {how_many(mine, 'rating was', 'ratings were')} cleared.", "delete"
+        else:
+            n = how_many(mine, "rating", "ratings")
+            words, icon = f"These are the ratings of the link. Your own {n} can be brought back.", "link"
+        take = ("Undo", ":material/undo:", you.bring_back, (dataset, len(before)))
+        leave = ("Dismiss" if cleared else "Forget mine", you.forget_before)
     else:
         return
-    label, symbol, take, leave = choice
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.info(words, icon=icon, width="stretch")
-        st.button(label, icon=symbol, on_click=take, args=(dataset,))
-        st.button(leave, on_click=you.dismiss, type="tertiary")
+        st.info(words, icon=f":material/{icon}:", width="stretch")
+        st.button(take[0], icon=take[1], on_click=take[2], args=take[3])
+        st.button(leave[0], on_click=leave[1], args=(dataset,), type="tertiary")
 
 
 def _films(chosen: Chosen, found: You) -> Films | None:
