@@ -131,4 +131,6 @@ def test_the_picture_of_the_best_holds_every_record_and_goes_on_to_the_last_run(
     assert steps["minutes"].tolist() == pytest.approx([*minutes, until])
     assert steps["minutes"].between(*x).all()
     assert steps["rmse"].between(*y).all()
-    assert all(f"p{k} {1.0 - k / 10:.3f}" in best_alt(records, 5.0) for k in range(len(records)))
+    said = best_alt(records, 5.0, 60 * until + 5)
+    assert all(f"p{k} {1.0 - k / 10:.3f}" in said for k in range(len(records)))
+    assert f"The last run ended after {until:.1f}." in said

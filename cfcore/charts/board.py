@@ -88,7 +88,8 @@ def best_spec(records: Sequence[Record], began: float, until: float) -> dict[str
     }
 
 
-def best_alt(records: Sequence[Record], began: float) -> str:
+def best_alt(records: Sequence[Record], began: float, until: float) -> str:
     """The chart in words."""
+    last = max(0.0, max(until, *(each.at for each in records)) - began) / 60
     steps = [f"{each.who} {short(each.rmse)} after {max(0.0, each.at - began) / 60:.1f} minutes" for each in records]
-    return f"Step chart of the best RMSE so far: {'; '.join(steps)}."
+    return f"Step chart of the best RMSE so far: {'; '.join(steps)}. The last run ended after {last:.1f}."

@@ -29,7 +29,7 @@ QUICK = {  # a few epochs of each approach on the sample
     "als": "epochs=2",
     "bayes": "epochs=2",
 }
-LONG = "approach=fastai_custom&epochs=100&batch_size=64"
+LONG = "approach=fastai_custom&epochs=100&batch_size=32"  # minutes: it ends where a test stops it
 
 
 def open_train(page: Page, server: Server, query: str) -> None:
@@ -47,7 +47,7 @@ def press_train(page: Page) -> str:
 
 
 def expect_epoch(page: Page, least: int = 1) -> None:
-    """The page says that this epoch of a LONG run, or a later one, has ended: it may have missed any one of them."""
+    """The page says that this epoch of a LONG run is in training, or a later one: it may have missed this one."""
     expect(page.get_by_text(re.compile(rf"Epoch ([{least}-9]|\d\d+) of 100"))).to_be_visible()
 
 

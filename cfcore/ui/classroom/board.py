@@ -115,7 +115,7 @@ def _table(places: Sequence[Standing]) -> None:
             "#": st.column_config.TextColumn(width=44, pinned=True),
             "Name": st.column_config.TextColumn(width=150, pinned=True),
             "RMSE, stars": st.column_config.TextColumn(width=95),
-            AGAINST: st.column_config.TextColumn(width=165, help="The error against that baseline's, without factors."),
+            AGAINST: st.column_config.TextColumn(width=165, help="How much lower the error is than without factors."),
             "Approach": st.column_config.TextColumn(width=180),
             "Now": st.column_config.TextColumn(width=150),
             "Runs": st.column_config.NumberColumn(width=60),
@@ -185,7 +185,6 @@ def _best(room: Room, seen: Board) -> None:
             st.caption("No run has ended yet.")
             return
         began = max(room.created, min(run.started or run.created for run in seen.runs))
-        until = max(run.finished or began for run in seen.runs)  # of runs that ended without being the best, too
-        st.vega_lite_chart(
-            spec=best_spec(records, began, until), width="stretch", key="class:best", alt=best_alt(records, began)
-        )
+        until = max(run.finished or began for run in seen.runs)  # of those that were not the best, too
+        spec, alt = best_spec(records, began, until), best_alt(records, began, until)
+        st.vega_lite_chart(spec=spec, width="stretch", key="class:best", alt=alt)

@@ -174,7 +174,7 @@ export default function (component) {
 
   function tick(now) {
     if (!playing) return;
-    const seconds = Math.min((now - before) / 1000, 0.1);  // a slow machine flies slowly, not in leaps
+    const seconds = Math.min(Math.max(now - before, 0) / 1000, 0.1);  // a slow machine flies slowly, not in leaps
     at = Math.min(last, at + seconds * data.speed);
     before = now;
     draw();
