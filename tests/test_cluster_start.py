@@ -129,9 +129,10 @@ def test_what_fails_at_the_end_does_not_take_the_place_of_what_failed_before(
     other."""
     pids = nannies("input()")
 
-    def out_of_time(close: Callable[..., Any], self: Any, timeout: float | None = None) -> None:
-        close(self, timeout)
-        raise TimeoutError
+    def out_of_time(close: Callable[..., Any], self: Any, **given: float) -> None:
+        close(self, **given)
+        if "timeout" in given:  # else it is garbage that is collected
+            raise TimeoutError
 
     with monkeypatch.context() as patch:
         for kind in (own_workers.SpecCluster, cluster.Client):
