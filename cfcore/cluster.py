@@ -83,7 +83,7 @@ class Cluster:
         self._wait_for_the_first(go_on)
 
     def _connect(self, settings: ClusterSettings) -> Client:
-        seconds = CONNECT_SECONDS if self.remote else START_SECONDS
+        seconds = CONNECT_SECONDS if self.remote else 3 * CONNECT_SECONDS  # our own is there: it can only be slow
         place = self._own or settings.scheduler
         try:
             return Client(place, timeout=seconds, security=settings.security, set_as_default=False)
@@ -111,7 +111,7 @@ class Cluster:
                 if time.monotonic() > deadline:
                     raise TimeoutError(
                         f"none came up within {START_SECONDS:g} s. This machine is very busy, or short of memory: "
-                        "try again in a few minutes"
+                        "press Train again in a few minutes"
                     ) from None
 
     def n_workers(self) -> int:

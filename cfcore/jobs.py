@@ -17,7 +17,6 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +24,7 @@ from cfcore.aside import Aside
 from cfcore.config import RunRequest
 from cfcore.fair import Claim
 from cfcore.limits import Limits
-from cfcore.line import Flight, Line
+from cfcore.line import Flight, JobsStatus, Line
 from cfcore.memory import GiveBackWhenGrown
 from cfcore.outcome import Failures, settle
 from cfcore.runs import LOST, ORPHANED, STOPPED_EARLY, STOPPING, Run, RunStore, StoreError
@@ -42,17 +41,6 @@ _PAGE_BYTES = 8 << 20  # by which the pages' process may grow before it gives fr
 _PAUSE_SECONDS = 1.0  # before trying again what failed
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobsStatus:
-    """The state of the queue: ``starting``, ``ready`` or ``failed``, and why; ``queued`` and ``running`` count runs."""
-
-    state: str
-    message: str
-    n_workers: int
-    queued: int
-    running: int
 
 
 class Jobs:
@@ -178,6 +166,8 @@ class Jobs:
 
     def _begin(self) -> None:
         """Start the cluster, or say why that failed, to those who wait as well."""
+        if self._closing:
+            return
         if self._state != "failed" or not os.environ.get("CFCORE_SCHEDULER"):  # whose tries nobody need see
             self._set_state("starting", "")
         try:
@@ -187,15 +177,17 @@ class Jobs:
             atexit.register(self.close)  # which was imported just now
             self._cluster = Cluster(ClusterSettings.from_environment(), go_on=self._say_alive)
             self._cluster.on_event(self._topic, lambda message: self._inbox.put(partial(self._hear, message)))
+            self._set_state("ready", "")
         except Exception as error:  # a setting, no memory, a worker elsewhere that cannot read what we send
+            cluster, self._cluster = self._cluster, None
+            if cluster is not None:
+                cluster.close()
             if self._closing or not threading.main_thread().is_alive():
                 return  # the app ended while this began
             message = str(error) if isinstance(error, ValueError) else f"The workers could not be started: {error}"
             logger.warning("no cluster: %s", message)
             self._set_state("failed", message)
             self._failures.add(message, *self._line.ground(flying=False))
-        else:
-            self._set_state("ready", "")
 
     def _beat(self) -> None:
         """Every few seconds: say that we are alive, and look after the cluster."""
@@ -224,6 +216,7 @@ class Jobs:
         cluster, self._cluster = self._cluster, None
         self._failures.add(LOST, *self._line.ground(waiting=False))
         if cluster is not None:
+            self._set_state("starting", "")  # first: what is asked of a cluster that closes is lost
             cluster.close()
         self._begin()
 

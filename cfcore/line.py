@@ -22,6 +22,17 @@ if TYPE_CHECKING:
     from cfcore.cluster import Future
 
 
+@dataclass(frozen=True, kw_only=True)
+class JobsStatus:
+    """The state of the queue: ``starting``, ``ready`` or ``failed``, and why; ``queued`` and ``running`` count runs."""
+
+    state: str
+    message: str
+    n_workers: int
+    queued: int
+    running: int
+
+
 @dataclass
 class Flight:
     """A run that Dask has: its task, and what the worker that began it calls that beginning ('' before)."""

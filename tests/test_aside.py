@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -126,6 +127,29 @@ def test_a_task_in_flight_is_replaced_while_its_progress_arrives(server: Server)
         wait_until(lambda: tasks[-1].state != "waiting", what="its first news")
     assert ended(tasks[-1]).state == "done"
     assert all(task.ended for task in tasks)
+
+
+def test_what_is_asked_while_the_cluster_starts_again_waits_for_it(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It used to go to the old one, which was closing, and was lost."""
+    cluster, closes, go = server.jobs._cluster, threading.Event(), threading.Event()
+    assert cluster is not None
+    close = cluster.close
+
+    def close_late() -> None:
+        closes.set()
+        go.wait(60)
+        close()
+
+    monkeypatch.setattr(cluster, "close", close_late)
+    server.jobs._inbox.put(server.jobs._restart)
+    assert closes.wait(60)
+    task = server.jobs.compute("fold_in", "meanwhile", {"numbers": np.ones(1)})
+    assert server.jobs.status().state == "starting"
+    assert not task.wait(0.3)
+    go.set()
+    assert ended(task).state == "done"
 
 
 def test_without_a_cluster_whoever_waits_is_told_why() -> None:

@@ -25,7 +25,7 @@ from cfcore.ui.words import against, error, seconds
 if TYPE_CHECKING:
     from cfcore.charts.curves import Across, Error
 
-LOADING = "Starting: a fresh worker first loads PyTorch, about five seconds"
+LOADING = "Starting: a fresh worker first loads PyTorch, about five seconds, longer where others train"
 LIVE_SECONDS = 0.4  # between two looks at the store: at least twice a second, with the time a look takes
 WAITING_SECONDS = 2.0  # the same for a run that has others before it: a class that waits must not slow the page down
 STATUS_HEIGHT = 76  # pixels, the same for every state
