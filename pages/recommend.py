@@ -29,8 +29,9 @@ def read_address() -> None:
 
 
 def take_link(ratings: Ratings) -> None:
-    text = st.session_state.pop("you-link", None)
+    text = st.session_state.get("you-link")
     problems = you.take_link(ratings, text) if text else []
+    st.session_state["you-link"] = None  # only now: another press may have ended this half-way
     if problems:
         state.tell(
             "\n".join(["Of the ratings in this link, these could not be used:", "", *map("- {}".format, problems)])

@@ -138,6 +138,7 @@ LEFT = {
     "you": [{}, {"sample": {"gone": 3.0, 10**30: 9.0}}],
     "you-batch": [-1, 10**30],
     "you-link": [NASTY[14], NASTY[2]],
+    "you-before": [None, [{"dataset": "gone", "ratings": {}, "taken": {}}]],
     "you-offered": [None, {"dataset": "gone", "ratings": {}}],
     "uploads": [{"gone": NASTY[14]}],
     "refused": [("gone", "gone")],

@@ -301,6 +301,20 @@ def test_cleared_stars_come_back_beside_those_given_since(run: Run) -> None:
     assert "were cleared" not in texts(app)
 
 
+def test_each_step_back_has_buttons_of_its_own(run: Run) -> None:
+    """Streamlit carries out a second press when the first is done: it would be one on the next step's button."""
+    app = opened(run, "You")
+    seen = []
+    for film in suggested(app)[:2]:
+        give(app, film, 5)
+        button(app, "Clear").click().run()
+        seen += [button(app, "Undo").proto.id, button(app, "Dismiss").proto.id]
+    assert len(set(seen)) == 4
+    button(app, "Dismiss").click().run()
+    button(app, "Undo").click().run()
+    assert len(app.session_state["you"]["sample"]) == 1
+
+
 def test_other_films_are_suggested_when_asked(run: Run) -> None:
     app = opened(run, "You")
     first = suggested(app)

@@ -40,6 +40,7 @@ def open_link(monkeypatch: pytest.MonkeyPatch, theirs: dict[Id, float]) -> None:
 
 
 def undo() -> None:
+    """One press on Undo."""
     you.bring_back("sample", len(you.befores("sample")))
 
 
@@ -69,14 +70,45 @@ def test_what_was_cleared_twice_comes_back_in_two_steps() -> None:
     assert mine() == {**MINE, **THEIRS}
 
 
+def test_what_is_dismissed_is_the_step_that_was_named() -> None:
+    you.clear("sample")
+    you.keep("sample", THEIRS)
+    you.clear("sample")
+    for _ in range(2):  # two presses on one button
+        you.forget_before("sample", 2)
+    undo()
+    assert mine() == MINE
+
+
 def test_clear_after_a_link_leaves_the_way_back_from_the_link(session: dict[str, Any]) -> None:
     offer(session)
     you.take_offered("sample")
     you.clear("sample")
     undo()
     assert mine() == THEIRS
+    you.rate("sample", 9, 2.0)
     undo()
+    assert mine() == {**MINE, 9: 2.0}, "a star that was given since is not the link's"
+
+
+def test_a_callback_that_was_ended_half_way_leaves_one_step(session: dict[str, Any]) -> None:
+    offer(session)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(you, "keep", lambda *_: None)  # where it was ended
+        you.take_offered("sample")
     assert mine() == MINE
+    offer(session)
+    you.take_offered("sample")
+    undo()
+    assert (mine(), you.befores("sample")) == (MINE, [])
+
+
+def test_a_link_of_which_nothing_can_be_used_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    you.clear("sample")
+    open_link(monkeypatch, {})
+    you.keep("sample", SINCE)
+    undo()
+    assert mine() == {**MINE, **SINCE}
 
 
 def test_a_declined_link_takes_nothing_along(session: dict[str, Any]) -> None:

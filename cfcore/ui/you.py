@@ -52,15 +52,6 @@ class You:
         return foldin.with_users(chosen.model, self.rows)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Before:
-    """Your ratings as they were before you cleared them, or, where not ``cleared``, before you took a link's."""
-
-    dataset: str
-    ratings: dict[Id, float]
-    cleared: bool
-
-
 def ratings_of_you(dataset: str) -> dict[Id, float]:
     """The stars that you gave, by raw movie id, in the order in which you gave them."""
     return dict(st.session_state.get("you", {}).get(dataset, {}))
@@ -80,11 +71,8 @@ def keep(dataset: str, mine: dict[Id, float]) -> None:
 
 def clear(dataset: str) -> None:
     """Remove all stars; :func:`bring_back` undoes it."""
-    mine = ratings_of_you(dataset)
-    if not mine:  # a second press
-        return
-    _set_befores(dataset, [*befores(dataset), Before(dataset=dataset, ratings=mine, cleared=True)])
-    keep(dataset, {})
+    if ratings_of_you(dataset):  # else it is a second press
+        _replace(dataset, {})
 
 
 def take_link(ratings: Ratings, text: str) -> list[str]:
@@ -100,7 +88,8 @@ def take_link(ratings: Ratings, text: str) -> list[str]:
         new = read.ratings.items() - mine.items()
         st.session_state["you-offered"] = {"dataset": name, "ratings": read.ratings} if new else None
         return []
-    _replace(name, read.ratings)
+    if read.ratings:
+        _replace(name, read.ratings)
     return read.told()
 
 
@@ -124,40 +113,44 @@ def decline(dataset: str) -> None:
     st.session_state["you-offered"] = None
 
 
-def befores(dataset: str) -> list[Before]:
-    """What can be brought back, the latest last."""
-    return [each for each in st.session_state.get("you-before", ()) if each.dataset == dataset]
+def befores(dataset: str) -> list[dict[str, Any]]:
+    """What can be brought back, the latest last: your ``ratings``, and those of a link that were ``taken`` in their
+    place; none where you cleared them."""
+    return [each for each in st.session_state.get("you-before") or () if each["dataset"] == dataset]
 
 
 def bring_back(dataset: str, n: int) -> None:
-    """The latest of the ``n`` :func:`befores` again; after Clear, with the stars given since."""
+    """The latest of the ``n`` :func:`befores` again, with the stars that you have given since."""
     kept = befores(dataset)
     if len(kept) != n:  # a second press
         return
     last = kept.pop()
-    keep(dataset, {**last.ratings, **ratings_of_you(dataset)} if last.cleared else last.ratings)
+    since = {item: stars for item, stars in ratings_of_you(dataset).items() if last["taken"].get(item) != stars}
+    keep(dataset, {**last["ratings"], **since})
     _set_befores(dataset, kept)
 
 
-def forget_before(dataset: str) -> None:
-    """Bring nothing back any more."""
-    _set_befores(dataset, [])
+def forget_before(dataset: str, n: int) -> None:
+    """Bring the latest of the ``n`` :func:`befores` back no more."""
+    if len(befores(dataset)) == n:  # else it is a second press
+        _set_befores(dataset, befores(dataset)[:-1])
 
 
-def _set_befores(dataset: str, kept: list[Before]) -> None:
-    others = [each for each in st.session_state.get("you-before", ()) if each.dataset != dataset]
+def _set_befores(dataset: str, kept: list[dict[str, Any]]) -> None:
+    others = [each for each in st.session_state.get("you-before") or () if each["dataset"] != dataset]
     st.session_state["you-before"] = [*others, *kept]
 
 
-def _replace(dataset: str, theirs: dict[Id, float]) -> None:
-    """Take a link's ratings in place of yours, or of those that you have just cleared; either can be brought back."""
+def _replace(dataset: str, taken: dict[Id, float]) -> None:
+    """Take these ratings in place of yours, or of those that you have just cleared, which can be brought back."""
     mine, kept = ratings_of_you(dataset), befores(dataset)
-    if not mine and kept and kept[-1].cleared:
-        mine = kept.pop().ratings
-    if mine and mine != theirs:
-        kept.append(Before(dataset=dataset, ratings=mine, cleared=False))
+    if not mine and kept and not kept[-1]["taken"]:
+        mine = kept.pop()["ratings"]
+    entry = {"dataset": dataset, "ratings": mine, "taken": taken}
+    if mine and mine != taken and kept[-1:] != [entry]:
+        kept.append(entry)
     _set_befores(dataset, kept)  # first: a callback may be ended half-way
-    keep(dataset, theirs)
+    keep(dataset, taken)
 
 
 def address(chosen: Chosen) -> dict[str, str]:

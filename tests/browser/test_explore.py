@@ -297,8 +297,9 @@ def test_the_films_fly_and_the_slider_says_where_they_are(run: str, page: Page) 
     # Other films: the component is drawn anew, and plays once.
     page.get_by_role("radio", name="100", exact=True).click()
     expect(page.get_by_role("img", name=re.compile("Animation of 100 films"))).to_be_visible()
+    slider.evaluate(NOTE_WHAT_IS_SAID)
     page.get_by_role("button", name="Play").click()
-    expect(slider).to_have_attribute("aria-valuetext", re.compile(r"Epoch 5 of 5"))
+    page.wait_for_function("window.said.length > 1 && window.said.at(-1).startsWith('Epoch 5 of 5')")
 
 
 def test_biases_and_true_tastes(run: str, page: Page) -> None:

@@ -56,29 +56,35 @@ def _you(chosen: Chosen) -> None:
 
 
 def _offer(chosen: Chosen) -> None:
-    """A link's ratings that wait for your word, or those of yours that they took the place of, or that you cleared."""
+    """What you cleared and can have again, a link's ratings that wait for your word, or yours that a link's replaced.
+
+    Each step has buttons of its own: the second press on one must not be a press on the next.
+    """
     dataset = chosen.run.request.dataset
     theirs, before = you.offered(dataset), you.befores(dataset)
-    if theirs:
+    step = (dataset, len(before))
+    if before and not before[-1]["taken"]:
+        n = how_many(len(before[-1]["ratings"]), "rating was", "ratings were")
+        words, icon = f"Your {n} cleared.", ":material/delete:"
+        take, leave = ("Undo", ":material/undo:", you.bring_back, step), ("Dismiss", you.forget_before, step)
+    elif theirs:
         n = how_many(len(theirs), "rating", "ratings")
-        words, icon = f"The link that you opened brings {n}. You have ratings of your own, so yours were kept.", "link"
-        take = ("Take these instead", ":material/swap_horiz:", you.take_offered, (dataset,))
-        leave = ("Keep mine", you.decline)
+        words = f"The link that you opened brings {n}. You have ratings of your own, so yours were kept."
+        icon, once = ":material/link:", (dataset,)
+        take = ("Take these instead", ":material/swap_horiz:", you.take_offered, once)
+        leave = ("Keep mine", you.decline, once)
     elif before:
-        mine, cleared = len(before[-1].ratings), before[-1].cleared
-        if cleared:
-            words, icon = f"Your {how_many(mine, 'rating was', 'ratings were')} cleared.", "delete"
-        else:
-            n = how_many(mine, "rating", "ratings")
-            words, icon = f"These are the ratings of the link. Your own {n} can be brought back.", "link"
-        take = ("Undo", ":material/undo:", you.bring_back, (dataset, len(before)))
-        leave = ("Dismiss" if cleared else "Forget mine", you.forget_before)
+        n = how_many(len(before[-1]["ratings"]), "rating", "ratings")
+        words, icon = f"These are the ratings of the link. Your own {n} can be brought back.", ":material/link:"
+        take, leave = ("Undo", ":material/undo:", you.bring_back, step), ("Forget mine", you.forget_before, step)
     else:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.info(words, icon=f":material/{icon}:", width="stretch")
-        st.button(take[0], icon=take[1], on_click=take[2], args=take[3])
-        st.button(leave[0], on_click=leave[1], args=(dataset,), type="tertiary")
+        st.info(words, icon=icon, width="stretch")
+        label, symbol, on_take, args = take
+        st.button(label, icon=symbol, on_click=on_take, args=args, key=f"you-take:{label}:{step}")
+        label, on_leave, args = leave
+        st.button(label, on_click=on_leave, args=args, type="tertiary", key=f"you-leave:{label}:{step}")
 
 
 def _films(chosen: Chosen, found: You) -> Films | None:
