@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import time
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,12 +13,14 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from cfcore import datasets
+from cfcore.aside import LOST, Task
 from cfcore.charts.lessons import lookup_spec
 from cfcore.lessons import bench
 from cfcore.lessons.corner import pick_corner
 from cfcore.lessons.one_step import landmarks, repeated
 from cfcore.ratings import Ratings
 from cfcore.ui.learn import lookup, step
+from cfcore.ui.words import sentence
 from tests.pages_support import ROOT, TIMEOUT, FakeJobs, button, open_page, texts
 
 pytestmark = pytest.mark.usefixtures("jobs")
@@ -249,3 +253,28 @@ def test_a_worker_that_fails_is_a_sentence(jobs: FakeJobs, monkeypatch: pytest.M
     for name in ("guess", "lookup", "step"):
         app = open_lesson(name)
         assert "No worker is to be had" in " ".join(each.value for each in app.warning)
+
+
+def test_where_the_worker_was_lost_the_steps_are_asked_for_again(
+    jobs: FakeJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is nothing to press: the buttons of the picture would stay grey."""
+    waits: list[Any] = []
+    monkeypatch.setattr("cfcore.ui.learn.ask.draw_when", waits.append)
+    compute = jobs.compute
+
+    def lost(kind: str, key: str, inputs: Any, **more: Any) -> Task:
+        task = Task(key)
+        task.end("failed", LOST)
+        return task
+
+    monkeypatch.setattr(jobs, "compute", lost)
+    app = open_lesson("guess")
+    assert sentence(LOST) in " ".join(each.value for each in app.warning)
+    (ripe,) = waits
+    assert not ripe()
+    later = time.monotonic() + 10
+    monkeypatch.setattr("cfcore.ui.learn.ask.time", SimpleNamespace(monotonic=lambda: later))
+    assert ripe()
+    monkeypatch.setattr(jobs, "compute", compute)
+    assert not app.run().warning

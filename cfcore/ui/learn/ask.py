@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import streamlit as st
 
-from cfcore.aside import Task
+from cfcore.aside import LOST, Task
 from cfcore.ui import state
 from cfcore.ui.frame import draw_when, guard
 from cfcore.ui.words import sentence
 
 _MOMENT = 0.3  # seconds to wait for a worker before the page is drawn without its answer
+_PAUSE = 5.0  # seconds after which what failed is asked for once more: there is nothing to press
 
 
 def quick(lesson: str, key: str, inputs: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The result of a task of :mod:`cfcore.lessons.tasks`; ``None`` until it is there, and then the page is drawn anew.
 
-    Meanwhile, or where it failed, this place says so.
+    Meanwhile, or where it failed, this place says so; where the worker was lost, or none was to be had, it asks again.
     """
     task = state.jobs().compute("lesson", key, dict(inputs), again=True, owner=f"{state.visitor()}:{lesson}")
     if not task.wait(_MOMENT):
@@ -27,6 +29,9 @@ def quick(lesson: str, key: str, inputs: Mapping[str, Any]) -> Mapping[str, Any]
         return None
     if task.result is None:
         st.warning(sentence(task.message), icon=":material/cloud_off:")
+        if task.message == LOST or state.jobs().status().state == "failed":
+            again = time.monotonic() + _PAUSE
+            draw_when(lambda: time.monotonic() > again)
     return task.result
 
 

@@ -40,9 +40,9 @@ _PART = Path(__file__).parent
 _HTML = """
 <div class="corner">
   <div class="controls" data-part="descent">
-    <button type="button" data-part="play" class="main">Play 100 steps</button>
-    <button type="button" data-part="ten">10 steps</button>
-    <button type="button" data-part="one">1 step</button>
+    <button type="button" data-part="play" class="main" disabled>Play 100 steps</button>
+    <button type="button" data-part="ten" disabled>10 steps</button>
+    <button type="button" data-part="one" disabled>1 step</button>
     <button type="button" data-part="reset">Reset</button>
     <label data-part="rates">Learning rate <select data-part="rate"></select></label>
   </div>
