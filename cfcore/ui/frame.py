@@ -28,6 +28,7 @@ from cfcore.ratings import Ratings
 from cfcore.runs import StoreError
 from cfcore.ui import state
 from cfcore.ui.downloads import let_files_last
+from cfcore.ui.reruns import hear_runs_out
 from cfcore.ui.words import count, plain, sentence
 
 log = logging.getLogger(__name__)
@@ -80,6 +81,7 @@ def _begin(title: str, question: str) -> Ratings:
     st.set_page_config(page_title=f"{title} · Latent Lab", page_icon=_icon(), layout="wide")
     st.session_state["arrived"] = _arrived(title)
     let_files_last()
+    hear_runs_out()
     state.take_kept()
     state.visitor()
     state.fetch_preferred_once()
